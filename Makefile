@@ -1,0 +1,73 @@
+# `make demo` and `make test` need make and Python 3.10 or later, nothing else.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-openmmlab lint benchmark clean distclean
+
+VENV := .venv
+OPENMMLAB := .venv-openmmlab
+RUN := $(VENV)/bin/python
+
+# $(call search,candidates,condition): the first of the candidates that runs and fulfils it.
+search = $(shell for p in $(1); do \
+	"$$p" -c 'import sys; sys.exit(not ($(2)))' 2>/dev/null && echo "$$p" && break; done)
+
+# Another interpreter: make test PYTHON=/path/to/python
+PYTHON ?= $(call search,python3 python3.13 python3.12 python3.11 python3.10,sys.version_info >= (3, 10))
+# OpenMMLab's last releases have wheels for Python 3.11 at most.
+PYTHON311 ?= $(call search,python3.11 python3,sys.version_info[:2] == (3, 11))
+
+# $(call new_venv,folder,python,what is needed): an environment to install into. One whose
+# installation was interrupted is not believed: it is made anew.
+define new_venv
+	@test -n "$(2)" || { echo "make: no $(3) found on PATH; name one with $(4)=/path/to/python" >&2; exit 1; }
+	@if [ -e $(1)/.installing ]; then rm -rf $(1); fi
+	@mkdir -p $(1) && touch $(1)/.installing
+	@echo "Installing into $(1): a few minutes the first time."
+	@$(2) -m venv $(1)
+endef
+
+# $(call finish,folder): the package itself, editable, then the mark that all is there.
+define finish
+	@$(1)/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@mv $(1)/.installing $(1)/.installed && touch $(1)/.installed
+endef
+
+$(VENV)/.installed: requirements/lock.txt setup.py
+	$(call new_venv,$(VENV),$(PYTHON),Python 3.10 or later,PYTHON)
+	@$(RUN) -m pip install --requirement requirements/lock.txt
+	$(call finish,$(VENV))
+
+# mmcv 2.1.0 has no wheel: it compiles for 6 to 10 minutes, against the torch installed before it.
+$(OPENMMLAB)/.installed: requirements/openmmlab-lock.txt setup.py
+	$(call new_venv,$(OPENMMLAB),$(PYTHON311),Python 3.11,PYTHON311)
+	@$(OPENMMLAB)/bin/python -m pip install --requirement requirements/openmmlab-lock.txt
+	@echo "Compiling mmcv: 6 to 10 minutes on 2 cores, unless pip has kept the wheel."
+	@$(OPENMMLAB)/bin/python -m pip install --no-build-isolation --no-deps mmcv==2.1.0
+	$(call finish,$(OPENMMLAB))
+
+help:  ## Show this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
+
+demo: $(VENV)/.installed  ## Train with cross entropy and with RecallLoss, and compare
+	@$(RUN) tools/demo.py
+
+test: $(VENV)/.installed  ## Run the tests
+	@$(RUN) -m pytest
+
+test-openmmlab: $(OPENMMLAB)/.installed  ## Run the tests with OpenMMLab's own last releases
+	@$(OPENMMLAB)/bin/python -m pytest
+
+lint: $(VENV)/.installed  ## Check style and types
+	@$(RUN) -m ruff check
+	@$(RUN) -m ruff format --check
+	@$(RUN) -m mypy
+
+benchmark: $(VENV)/.installed  ## Run every script of tools/benchmarks
+	@for script in tools/benchmarks/*.py; do echo "$$script" && $(RUN) "$$script" || exit 1; done
+
+clean:  ## Remove caches and build leftovers
+	@rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	@find . -path './.venv*' -prune -o -name __pycache__ -type d -exec rm -rf {} +
+
+distclean: clean  ## Remove the environments too
+	@rm -rf $(VENV) $(OPENMMLAB)

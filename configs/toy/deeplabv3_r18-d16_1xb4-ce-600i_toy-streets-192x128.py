@@ -1,0 +1,11 @@
+_base_ = [
+    '../_base_/models/deeplabv3_r18-d16.py',
+    '../_base_/datasets/toy_streets.py',
+    '../_base_/schedules/schedule_adam_600.py',
+    '../_base_/default_runtime.py',
+]
+model = dict(
+    data_preprocessor=dict(size=(128, 192)),  # height, width
+    decode_head=dict(num_classes=10),
+)
+randomness = dict(seed=0)

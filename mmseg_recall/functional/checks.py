@@ -1,0 +1,115 @@
+"""Every error about types, shapes and ranges: name the argument, what came, what is accepted."""
+
+import math
+from collections.abc import Sequence
+from numbers import Real
+
+import torch
+from torch import Tensor
+
+INTEGER_DTYPES = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
+
+
+def number(
+    name: str,
+    value,
+    low: float = -math.inf,
+    high: float = math.inf,
+    low_open: bool = False,
+    high_open: bool = False,
+) -> float:
+    """A real number in an interval, or an error that names it."""
+    interval = f'{"(" if low_open else "["}{low:g}, {high:g}{")" if high_open else "]"}'
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f'{name} must be a number in {interval}, but got {value!r}')
+    inside = (low < value if low_open else low <= value) and (
+        value < high if high_open else value <= high
+    )
+    if not inside or math.isnan(value):
+        raise ValueError(f'{name} must be in {interval}, but got {value!r}')
+    return value
+
+
+def integer(name: str, value, low: int) -> int:
+    """An integer of at least ``low``, or an error that names it."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f'{name} must be an integer of at least {low}, but got {value!r}')
+    if value < low:
+        raise ValueError(f'{name} must be an integer of at least {low}, but got {value}')
+    return value
+
+
+def choice(name: str, value, accepted: Sequence):
+    """One of a closed set of values, or an error that lists them."""
+    if value not in accepted:
+        listed = ', '.join(repr(item) for item in accepted)
+        raise ValueError(f'{name} must be one of {listed}, but got {value!r}')
+    return value
+
+
+def logits_and_target(logits: Tensor, target: Tensor) -> None:
+    """The shapes and dtypes every loss here takes (they are known without looking at values)."""
+    for name, value in (('logits', logits), ('target', target)):
+        if not isinstance(value, Tensor):
+            raise TypeError(f'{name} must be a torch.Tensor, but got {type(value).__name__}')
+    if not logits.is_floating_point():
+        raise TypeError(f'logits must be of a floating-point dtype, but got {logits.dtype}')
+    if logits.ndim < 2:
+        raise ValueError(
+            f'logits must have shape (N, C) or (N, C, d1, ...), but got {tuple(logits.shape)}'
+        )
+    if target.is_floating_point():
+        raise TypeError(
+            'target must hold integer class labels, one per position; soft targets (Mixup or '
+            f'CutMix scores) have no meaning for this loss, but got dtype {target.dtype} of shape '
+            f'{tuple(target.shape)}'
+        )
+    if target.dtype not in INTEGER_DTYPES:
+        raise TypeError(f'target must be of an integer dtype, but got {target.dtype}')
+    if target.device != logits.device:
+        raise ValueError(
+            f'target must be on the device of logits ({logits.device}), but is on {target.device}'
+        )
+    _matching_shapes(logits, target)
+
+
+def _matching_shapes(logits: Tensor, target: Tensor) -> None:
+    same_rank = target.ndim == logits.ndim - 1
+    if same_rank and target.shape[0] == logits.shape[0]:
+        if target.shape[1:] == logits.shape[2:]:
+            return
+        # Bilinear upsampling needs two spatial axes with something on them.
+        if target.ndim == 3 and 0 not in logits.shape[2:]:
+            return
+    raise ValueError(
+        'target must have shape (N) for logits (N, C) and (N, d1, ...) for logits (N, C, d1, ...), '
+        'or (N, H, W) of another resolution for logits (N, C, h, w), but got target '
+        f'{tuple(target.shape)} for logits {tuple(logits.shape)}'
+    )
+
+
+def per_class(name: str, value, num_classes: int, logits: Tensor) -> Tensor | None:
+    """A vector of one finite number per class, on the device of the logits; ``None`` stays."""
+    if value is None:
+        return None
+    value = torch.as_tensor(value)
+    if value.shape != (num_classes,):
+        raise ValueError(
+            f'{name} must have one number for each of the C={num_classes} classes, '
+            f'but got shape {tuple(value.shape)}'
+        )
+    return value.to(logits.device)
+
+
+def per_position(name: str, value, target: Tensor) -> Tensor | None:
+    """A tensor of one number per position; ``None`` stays."""
+    if value is None:
+        return None
+    if not isinstance(value, Tensor):
+        raise TypeError(f'{name} must be a torch.Tensor, but got {type(value).__name__}')
+    if value.shape != target.shape:
+        raise ValueError(
+            f'{name} must have the shape of target, {tuple(target.shape)}, '
+            f'but got {tuple(value.shape)}'
+        )
+    return value

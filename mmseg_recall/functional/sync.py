@@ -1,0 +1,49 @@
+"""Totals of this process -> totals of the global batch."""
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from ..kernels import ClassTotals
+
+
+def sync_totals(totals: ClassTotals, count: Tensor) -> tuple[ClassTotals, Tensor]:
+    """Sum the totals, and one number that goes with them, over all processes, in one all-reduce.
+
+    DistributedDataParallel averages the gradients of its processes. So that the average is the
+    gradient one process would have on the whole batch, each gradient is multiplied by the number
+    of processes on its way back.
+
+    Args:
+        totals: Of this process.
+        count: A scalar tensor to be summed too (a denominator).
+
+    Returns:
+        The same over the default process group; as they came without one.
+    """
+    if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
+        return totals, count
+    present = {name: total for name, total in totals._asdict().items() if total is not None}
+    dtype = next(iter(present.values())).dtype
+    # Packed in float64: counts above 2^24 stay exact.
+    packed = torch.cat([count.reshape(1).double(), *(t.double() for t in present.values())])
+    count, *rows = _AllReduce.apply(packed).split([1, *(len(t) for t in present.values())])
+    synced = {
+        name: row.to(dtype) if total.requires_grad else row.detach().to(dtype)
+        for (name, total), row in zip(present.items(), rows)
+    }
+    return totals._replace(**synced), count[0].detach()
+
+
+class _AllReduce(torch.autograd.Function):
+    """Sum over processes; the gradient times their number."""
+
+    @staticmethod
+    def forward(ctx, packed):
+        packed = packed.clone()
+        dist.all_reduce(packed)
+        return packed
+
+    @staticmethod
+    def backward(ctx, grad):
+        return grad * dist.get_world_size()

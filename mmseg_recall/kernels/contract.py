@@ -1,0 +1,39 @@
+"""What every backend takes and gives."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+#: The totals a gradient flows through; the others are counts.
+DIFFERENTIABLE = ('cross_entropy', 'confidence', 'probability', 'focal')
+
+
+class ClassTotals(NamedTuple):
+    """Per-class totals of one batch, each of shape ``(C,)``; ``None`` where not asked for."""
+
+    support: Tensor | None
+    true_positive: Tensor | None
+    predicted: Tensor | None
+    cross_entropy: Tensor | None
+    confidence: Tensor | None
+    probability: Tensor | None
+    focal: Tensor | None
+
+
+class Options(NamedTuple):
+    """The checked arguments of :func:`mmseg_recall.functional.class_totals`, and which totals."""
+
+    ignore_index: int
+    class_bias: Tensor | None
+    target_margin: Tensor | None
+    scale: float
+    position_weight: Tensor | None
+    focal_gamma: float | None
+    align_corners: bool
+    fields: frozenset[str]
+
+
+def compute_dtype(logits: Tensor) -> torch.dtype:
+    """Float32 or better, whatever autocast made of the logits."""
+    return torch.promote_types(logits.dtype, torch.float32)

@@ -1,0 +1,29 @@
+"""The labels of one strip, checked."""
+
+import torch
+from torch import Tensor
+
+
+def split_labels(target: Tensor, num_classes: int, ignore_index: int) -> tuple[Tensor, Tensor]:
+    """Split labels into (valid, index), the index safe to gather and scatter with.
+
+    A label outside [0, C) that is not ``ignore_index`` is a ``ValueError`` on CPU. On CUDA reading
+    the values would make the host wait for the device, so there it is a device-side assert.
+
+    Returns:
+        valid (bool) and the label as int64, 0 where not valid.
+    """
+    valid = target != ignore_index
+    index = torch.where(valid, target, target.new_zeros(())).long()
+    if index.numel() == 0:
+        return valid, index
+    low, high = torch.aminmax(index)
+    if index.device.type == 'cuda':
+        torch._assert_async((low >= 0) & (high < num_classes))
+    elif index.device.type != 'meta' and (low < 0 or high >= num_classes):
+        wrong = int(low) if low < 0 else int(high)
+        raise ValueError(
+            f'target has the label {wrong}, but with C={num_classes} classes labels must be in '
+            f'[0, {num_classes}) or be ignore_index={ignore_index}'
+        )
+    return valid, index

@@ -1,0 +1,141 @@
+"""The call contract of both libraries, once for all losses."""
+
+import warnings
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from ..functional import ClassTotals, checks, select_totals, sync_totals
+
+
+class ClassTotalsLoss(nn.Module):
+    """A loss that depends on the logits through per-class totals.
+
+    A subclass names the totals it reads in ``fields`` and turns them into a scalar in
+    :meth:`from_totals`. Everything else is here: MMSegmentation's and MMPretrain's calls, one-logit
+    binary heads, logits of low resolution, and totals over all processes.
+
+    Args:
+        loss_weight: Factor on the loss.
+        loss_name: The key in MMSegmentation's log; one with "loss" in it is added to the total.
+        ignore_index: Label that does not count, where the call names none. Default: 255, or
+            nothing for more than 255 classes, where 255 is one of them.
+        sync: Use the totals of the global batch when training in several processes.
+        backend: See :func:`mmseg_recall.functional.class_totals`.
+        use_sigmoid: Only ``False``. It is what is left of CrossEntropyLoss where a config says
+            ``loss_decode=dict(type=...)`` over a ``_base_`` that has it.
+    """
+
+    fields: ClassVar[tuple[str, ...]]
+    default_name: ClassVar[str]
+
+    def __init__(
+        self,
+        loss_weight: float = 1.0,
+        loss_name: str | None = None,
+        ignore_index: int | None = None,
+        sync: bool = True,
+        backend: str = 'auto',
+        use_sigmoid: bool = False,
+        **unknown,
+    ):
+        super().__init__()
+        if unknown:
+            raise TypeError(
+                f'{type(self).__name__} has no argument {", ".join(unknown)}. If the loss of a '
+                '_base_ config left it here, replace that loss: dict(_delete_=True, type=...)'
+            )
+        checks.choice('use_sigmoid', use_sigmoid, (False,))
+        self.loss_weight = checks.number('loss_weight', loss_weight)
+        self._loss_name = self.default_name if loss_name is None else loss_name
+        self.ignore_index = ignore_index
+        self.sync = sync
+        self.backend = backend
+
+    @property
+    def loss_name(self) -> str:
+        return self._loss_name
+
+    def forward(
+        self,
+        logits: Tensor,
+        target: Tensor,
+        weight: Tensor | None = None,
+        avg_factor: float | None = None,
+        ignore_index: int | None = None,
+        *,
+        align_corners: bool = False,
+        reduction_override: str | None = None,
+        **kwargs,
+    ) -> Tensor:
+        """Compute the loss of a batch.
+
+        Args:
+            logits: ``(N, C)`` or ``(N, C, d1, ...)``; with C = 1 logits z of the positive of two
+                classes, the same as the two logits (0, z).
+            target: ``(N)`` or ``(N, d1, ...)`` labels, of the logits' or a higher resolution.
+            weight: A weight for each position, as MMSegmentation's pixel samplers pass; positions
+                of weight 0 do not count.
+            avg_factor: What a mean over valid positions divides by instead of their number, as
+                MMPretrain passes.
+            ignore_index: Label that does not count; default: the constructor's.
+            align_corners: Of the upsampling, where the target is of a higher resolution.
+            reduction_override: The losses are scalars: only ``None`` and ``'mean'``.
+
+        Returns:
+            A scalar in float32 or better.
+        """
+        checks.choice('reduction_override', reduction_override, (None, 'mean'))
+        if isinstance(logits, Tensor) and logits.ndim >= 2 and logits.shape[1] == 1:
+            logits = torch.cat([torch.zeros_like(logits), logits], 1)
+        totals = select_totals(
+            self.fields,
+            logits,
+            target,
+            ignore_index=self._ignored(ignore_index, logits),
+            position_weight=weight,
+            align_corners=align_corners,
+            backend=self.backend,
+            **self.options(logits),
+        )
+        totals, denominator = self._globally(totals, self._denominator(totals, target, avg_factor))
+        return self.loss_weight * self.from_totals(totals, denominator)
+
+    def options(self, logits: Tensor) -> dict:
+        """Further arguments of :func:`class_totals`: a class bias, a margin, a focal gamma."""
+        return {}
+
+    def from_totals(self, totals: ClassTotals, denominator: Tensor) -> Tensor:
+        """Turn the totals into a scalar; ``denominator`` is what a plain mean divides by."""
+        raise NotImplementedError
+
+    def _denominator(self, totals: ClassTotals, target: Tensor, avg_factor) -> Tensor:
+        """The number of valid positions, or what MMPretrain wants in its place."""
+        if avg_factor is None:
+            return totals.support.sum()
+        return torch.as_tensor(avg_factor, dtype=totals.support.dtype).to(totals.support.device)
+
+    def _globally(self, totals: ClassTotals, denominator: Tensor) -> tuple[ClassTotals, Tensor]:
+        # Not in evaluation: there processes need not hold the same number of batches.
+        return (
+            sync_totals(totals, denominator)
+            if self.sync and self.training
+            else (
+                totals,
+                denominator,
+            )
+        )
+
+    def _ignored(self, ignore_index: int | None, logits: Tensor) -> int:
+        if ignore_index is None:
+            if self.ignore_index is not None:
+                return self.ignore_index
+            return 255 if logits.shape[1] <= 255 else -100
+        if self.ignore_index not in (None, ignore_index):
+            warnings.warn(
+                f'{type(self).__name__} was built with ignore_index={self.ignore_index} but is '
+                f"called with ignore_index={ignore_index}, which wins: set the head's ignore_index",
+                stacklevel=3,
+            )
+        return ignore_index

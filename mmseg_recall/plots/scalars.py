@@ -1,0 +1,60 @@
+"""Reads what MMEngine's ``LocalVisBackend`` writes: one JSON object a line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+
+def read_scalars(source: str | Path, prefix: str) -> dict[str, dict[int, float]]:
+    """Read all scalars whose names start with a prefix.
+
+    Args:
+        source (str or Path): A ``scalars.json``, or a work directory. A work directory holds one
+            such file for every time the run was started; where they overlap the later one counts.
+        prefix (str): Start of the names, such as ``'recall_weight/'``.
+
+    Returns:
+        dict[str, dict[int, float]]: For each name, without the prefix, its values by step.
+
+    Raises:
+        FileNotFoundError: If there is no ``scalars.json``.
+        ValueError: If a line is not JSON. (An unfinished last line, which a killed run leaves, is
+            passed over.)
+
+    Example:
+        >>> import tempfile
+        >>> log = Path(tempfile.mkdtemp()) / 'scalars.json'
+        >>> _ = log.write_text('{"recall/pole": 0.5, "lr": 0.1, "step": 10}')
+        >>> read_scalars(log, 'recall/')
+        {'pole': {10: 0.5}}
+    """
+    series: dict[str, dict[int, float]] = {}
+    for file in _files(Path(source)):
+        for line in _lines(file):
+            for name, value in line.items():
+                if name.startswith(prefix):
+                    series.setdefault(name[len(prefix) :], {})[line['step']] = value
+    return series
+
+
+def _files(source: Path) -> list[Path]:
+    """The files to read, the oldest first: their folders are named by time."""
+    files = [source] if source.is_file() else sorted(source.glob('*/vis_data/scalars.json'))
+    if not files:
+        raise FileNotFoundError(
+            f'{source} is neither a scalars.json nor a work directory with '
+            '<time>/vis_data/scalars.json in it'
+        )
+    return files
+
+
+def _lines(file: Path) -> Iterator[dict]:
+    lines = file.read_text().splitlines()
+    for number, line in enumerate(lines, start=1):
+        try:
+            yield json.loads(line)
+        except json.JSONDecodeError as error:
+            if number < len(lines):
+                raise ValueError(f'{file}, line {number} is not JSON: {line[:80]!r}') from error

@@ -1,0 +1,65 @@
+"""Running a config on whatever the machine has: MMEngine's own runner assumes GPUs in places."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+
+import torch
+from mmengine.device import get_device
+from mmengine.dist import is_distributed
+from mmengine.model import revert_sync_batchnorm
+from mmengine.optim import OptimWrapper
+from mmengine.registry import OPTIM_WRAPPERS, RUNNERS
+from mmengine.runner import Runner
+from torch import distributed, nn
+
+
+@RUNNERS.register_module()
+class AnyDeviceRunner(Runner):
+    """MMEngine's runner, which can also run several processes on CPU.
+
+    With an accelerator, or in a single process, it is MMEngine's runner unchanged. Otherwise the
+    processes talk through gloo in place of NCCL, the model is wrapped without device ids, and
+    synchronised batch norm, which is GPU only, becomes plain batch norm (as MMEngine does in a
+    single process).
+
+    A config asks for it by ``runner_type='AnyDeviceRunner'``; MMSegmentation's and MMPretrain's
+    own ``tools/train.py`` follow that.
+    """
+
+    def setup_env(self, env_cfg: dict) -> None:
+        """Set up the environment; join the other processes through gloo on CPU."""
+        if self._on_cpus and not is_distributed():
+            # The launcher's environment variables say who the others are.
+            distributed.init_process_group('gloo')
+        super().setup_env(env_cfg)
+
+    def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
+        """Wrap the model for several processes, on CPU without device ids."""
+        if self._on_cpus:
+            model = revert_sync_batchnorm(model)
+            model_wrapper_cfg = {
+                'broadcast_buffers': False,
+                'find_unused_parameters': self.cfg.get('find_unused_parameters', False),
+                **(model_wrapper_cfg or {}),
+                'device_ids': None,
+            }
+        return super().wrap_model(model_wrapper_cfg, model)
+
+    @property
+    def _on_cpus(self) -> bool:
+        return self.distributed and get_device() == 'cpu'
+
+
+@OPTIM_WRAPPERS.register_module()
+class CPUAmpOptimWrapper(OptimWrapper):
+    """Mixed precision on CPU: autocast to bfloat16, whose range needs no loss scaling.
+
+    What ``AmpOptimWrapper``, which insists on a GPU, is to GPUs.
+    """
+
+    @contextmanager
+    def optim_context(self, model: nn.Module):
+        """Run the forward pass under autocast."""
+        with super().optim_context(model), torch.autocast('cpu', dtype=torch.bfloat16):
+            yield

@@ -1,0 +1,16 @@
+"""What needs MMSegmentation: datasets, and the losses in its registry."""
+
+try:
+    from mmseg.registry import MODELS
+except ImportError as error:
+    raise ImportError(
+        "mmseg_recall.segmentation needs MMSegmentation: pip install 'mmseg-recall[onedl]' (or "
+        "'mmseg-recall[openmmlab]' for OpenMMLab's own packages)"
+    ) from error
+
+from ..losses import register_losses
+from .toy_streets import LoadToyStreets, ToyStreets
+
+register_losses(MODELS)
+
+__all__ = ['LoadToyStreets', 'ToyStreets']

@@ -1,0 +1,33 @@
+"""Ways to look into a figure: what was saved, and the figure before it was."""
+
+import cv2
+import pytest
+
+from mmseg_recall.plots import style
+
+
+@pytest.fixture
+def saved_figures(monkeypatch):
+    """The figures saved in a test, to look at what is drawn in them."""
+    figures, save = [], style.save
+
+    def spy(figure, path):
+        figures.append(figure)
+        return save(figure, path)
+
+    for module in ('per_class', 'recall_weights', 'overlays'):
+        monkeypatch.setattr(f'mmseg_recall.plots.{module}.save', spy)
+    return figures
+
+
+@pytest.fixture
+def assert_not_blank():
+    """Check that a file is a picture with something on it."""
+
+    def check(path):
+        picture = cv2.imread(str(path))
+        assert picture is not None, path
+        assert min(picture.shape[:2]) > 100
+        assert picture.std() > 5
+
+    return check

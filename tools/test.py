@@ -1,0 +1,67 @@
+"""Test a segmentation or classification model from a config and a checkpoint."""
+
+from mmengine.config import ConfigDict
+
+import mmseg_recall  # noqa: F401  makes the losses and hooks known by name
+from mmseg_recall.launch import argument_parser, build_runner, load_config
+
+
+def parse_args():
+    parser = argument_parser(__doc__)
+    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument(
+        '--out', help='save predictions: a folder of label maps, or for classification a .pkl file'
+    )
+    parser.add_argument('--show', action='store_true', help='show predictions in a window')
+    parser.add_argument('--show-dir', help='folder for pictures of the predictions')
+    parser.add_argument(
+        '--tta',
+        action='store_true',
+        help='augment at test time with tta_model and tta_pipeline of the config',
+    )
+    return parser.parse_args()
+
+
+def save_predictions(cfg, out):
+    evaluator = cfg.test_evaluator
+    metrics = list(evaluator) if isinstance(evaluator, (list, tuple)) else [evaluator]
+    if cfg.default_scope == 'mmseg':
+        metrics[0].output_dir = out
+    else:
+        metrics.append(ConfigDict(type='DumpResults', out_file_path=out))
+    cfg.test_evaluator = metrics
+
+
+def draw_predictions(cfg, show, folder):
+    if cfg.default_scope == 'mmseg':
+        hook = dict(type='SegVisualizationHook', draw=True, interval=1, show=show)
+        if folder:
+            cfg.visualizer.save_dir = folder
+    else:
+        hook = dict(type='VisualizationHook', enable=True, show=show, out_dir=folder)
+    cfg.default_hooks.visualization = hook
+
+
+def augment(cfg):
+    missing = {'tta_model', 'tta_pipeline'} - set(cfg)
+    if missing:
+        raise ValueError(f'--tta needs {" and ".join(sorted(missing))} in the config')
+    cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
+    cfg.model = ConfigDict(**cfg.tta_model, module=cfg.model)
+
+
+def main():
+    args = parse_args()
+    cfg = load_config(args)
+    cfg.load_from = args.checkpoint
+    if args.out:
+        save_predictions(cfg, args.out)
+    if args.show or args.show_dir:
+        draw_predictions(cfg, args.show, args.show_dir)
+    if args.tta:
+        augment(cfg)
+    build_runner(cfg).test()
+
+
+if __name__ == '__main__':
+    main()
