@@ -44,10 +44,9 @@ def load_config(args: Namespace) -> Config:
     """
     cfg = Config.fromfile(args.config)
     cfg.merge_from_dict(args.cfg_options)
-    if cfg.get('default_scope') not in SCOPES:
-        raise ValueError(
-            f'{args.config}: default_scope is {cfg.get("default_scope")!r}, expected one of {SCOPES}'
-        )
+    scope = cfg.get('default_scope')
+    if scope not in SCOPES:
+        raise ValueError(f'{args.config}: default_scope is {scope!r}, expected one of {SCOPES}')
     cfg.launcher = args.launcher
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or f'work_dirs/{Path(args.config).stem}'
     return cfg

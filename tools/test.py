@@ -39,7 +39,7 @@ def draw_predictions(cfg, show, folder):
             cfg.visualizer.save_dir = folder
     else:
         hook = dict(type='VisualizationHook', enable=True, show=show, out_dir=folder)
-    cfg.default_hooks.visualization = hook
+    cfg.merge_from_dict({'default_hooks.visualization': hook})
 
 
 def augment(cfg):

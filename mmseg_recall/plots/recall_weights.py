@@ -1,4 +1,4 @@
-"""How the recall weights share the loss out, over time (Fig. 1a and 2c of the recall loss paper)."""
+"""Recall weights over the iterations, as bands (Fig. 1a and 2c of the recall loss paper)."""
 
 from __future__ import annotations
 

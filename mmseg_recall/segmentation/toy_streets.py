@@ -1,12 +1,20 @@
-"""``ToyStreets``: a long-tailed segmentation dataset that needs no file."""
+"""``ToyStreets``: a long-tailed segmentation dataset that needs no file.
+
+A picture has an address instead, ``toystreets://192x128/0/000012.png``: its size, seed and index.
+:class:`LoadToyStreets` draws it from there, and MMEngine's file client finds it there too, so that
+what opens pictures by path (``SegVisualizationHook``) works as with files.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import ClassVar
 
+import cv2
 import numpy as np
 from mmcv.transforms import BaseTransform
+from mmengine.fileio import BaseStorageBackend, register_backend
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS, TRANSFORMS
 
@@ -92,16 +100,15 @@ class ToyStreets(BaseSegDataset):
         )
 
     def load_data_list(self) -> list[dict]:
-        """List the pictures: what each is drawn from, and a name for it.
+        """List the pictures.
 
         Returns:
-            list[dict]: One entry per picture. ``img_path`` only names it: there is no such file.
+            list[dict]: One entry per picture, ``img_path`` its address.
         """
+        width, height = self.size
         return [
             dict(
-                img_path=f'toy_streets/seed{self.seed}_{index:06d}.png',
-                street_size=self.size,
-                street_seed=(self.seed, index),
+                img_path=f'toystreets://{width}x{height}/{self.seed}/{index:06d}.png',
                 label_map=self.label_map,
                 reduce_zero_label=False,
                 seg_fields=[],
@@ -118,9 +125,9 @@ class LoadToyStreets(BaseTransform):
 
     Required Keys:
 
-    - street_size (tuple[int, int])
-    - street_seed (tuple[int, int])
-    - label_map (dict, optional)
+    - img_path
+    - label_map
+    - seg_fields
 
     Added Keys:
 
@@ -144,19 +151,39 @@ class LoadToyStreets(BaseTransform):
             dict: The entry with the keys above.
 
         Raises:
-            KeyError: If the entry is not one of ``ToyStreets``.
+            ValueError: If ``img_path`` is not the address of such a picture.
         """
-        if 'street_seed' not in results:
-            raise KeyError(
-                "LoadToyStreets draws the entries of ToyStreets, which have a 'street_seed'; "
-                f'got an entry with {sorted(results)}'
-            )
-        rng = np.random.default_rng(results['street_seed'])
-        image, labels = draw_street(*results['street_size'], rng)
+        image, labels = _draw(results['img_path'])
         results.update(img=image, img_shape=image.shape[:2], ori_shape=image.shape[:2])
         results['gt_seg_map'] = _renamed(labels, results['label_map'])
         results['seg_fields'].append('gt_seg_map')
         return results
+
+
+@register_backend('toystreets', prefixes='toystreets')
+class ToyStreetsBackend(BaseStorageBackend):
+    """Gives MMEngine's file functions the pictures by their addresses."""
+
+    def get(self, filepath: str) -> bytes:
+        """The picture as the bytes of a PNG file."""
+        image, _ = _draw(filepath)
+        return cv2.imencode('.png', image)[1].tobytes()
+
+    def get_text(self, filepath: str, encoding: str = 'utf-8') -> str:
+        """Refused: a picture is no text."""
+        raise TypeError(f'{filepath} is a picture, not a text')
+
+
+def _draw(address: str) -> tuple[np.ndarray, np.ndarray]:
+    """Image and labels of the picture at an address."""
+    parts = re.fullmatch(r'toystreets://(\d+)x(\d+)/(\d+)/(\d+)\.png', address)
+    if parts is None:
+        raise ValueError(
+            'img_path must be the address of a picture of ToyStreets, such as '
+            f"'toystreets://192x128/0/000012.png', but got {address!r}"
+        )
+    width, height, seed, index = map(int, parts.groups())
+    return draw_street(width, height, np.random.default_rng((seed, index)))
 
 
 def _renamed(labels: np.ndarray, label_map: dict[int, int] | None) -> np.ndarray:

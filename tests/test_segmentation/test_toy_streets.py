@@ -6,6 +6,8 @@ import torch
 
 pytest.importorskip('mmseg')
 
+from mmcv import imfrombytes
+from mmengine import fileio
 from mmengine.dataset import pseudo_collate
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
@@ -143,6 +145,14 @@ def test_bad_arguments(arguments, error, message):
         ToyStreets(**arguments)
 
 
-def test_loader_of_a_foreign_entry():
-    with pytest.raises(KeyError, match=r"'street_seed'; got an entry with \['img_path'\]"):
+def test_picture_by_its_address():
+    entry = ToyStreets(num_images=9, seed=4, pipeline=LOAD)[8]
+    assert entry['img_path'] == 'toystreets://192x128/4/000008.png'
+    np.testing.assert_array_equal(imfrombytes(fileio.get(entry['img_path'])), entry['img'])
+    with pytest.raises(TypeError, match='is a picture, not a text'):
+        fileio.get_text(entry['img_path'])
+
+
+def test_loader_of_a_foreign_path():
+    with pytest.raises(ValueError, match="address of a picture of ToyStreets.* but got 'a.png'"):
         LoadToyStreets()(dict(img_path='a.png'))

@@ -1,0 +1,30 @@
+"""Batches that every loss is tried on."""
+
+import torch
+
+#: (logits shape, target shape): classification, one to three spatial axes, lower resolutions.
+SHAPES = [
+    ((9, 5), (9,)),
+    ((3, 4, 7), (3, 7)),
+    ((2, 5, 7, 6), (2, 7, 6)),
+    ((1, 3, 2, 3, 4), (1, 2, 3, 4)),
+    ((2, 5, 7, 6), (2, 23, 31)),
+    ((2, 3, 7, 6), (2, 7, 13)),
+    ((1, 4, 9, 9), (1, 4, 3)),
+    ((2, 2, 1, 1), (2, 9, 5)),
+    ((1, 150, 5, 3), (1, 17, 11)),
+]
+
+
+def make_batch(logits_shape, target_shape, seed=0):
+    """Float64 logits and labels with an ignored region and an absent class."""
+    generator = torch.Generator().manual_seed(seed)
+    logits = torch.randn(logits_shape, generator=generator, dtype=torch.float64)
+    target = torch.randint(0, logits_shape[1] - 1, target_shape, generator=generator)
+    target[torch.rand(target_shape, generator=generator) < 0.2] = 255
+    return logits, target
+
+
+def positions(logits, target):
+    """The batch as plain lists, one entry a position, for the slow references."""
+    return logits.movedim(1, -1).flatten(0, -2).tolist(), target.flatten().tolist()
