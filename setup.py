@@ -10,6 +10,9 @@ from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
 MIM_FILES = ('configs', 'tools', 'model-index.yml')
+# Where a wheel carries them. OpenMMLab's mim looks in the package; OneDL's in the folder that
+# comes first in the sorted list of installed files, which would be `mmseg_recall-*.dist-info`.
+MIM_FOLDERS = ('mmseg_recall/.mim', '.mmseg_recall/.mim')
 
 
 class BuildWithMim(build_py):
@@ -23,9 +26,9 @@ class BuildWithMim(build_py):
         super().run()
         if self.editable_mode:
             return
-        mim = Path(self.build_lib, 'mmseg_recall', '.mim')
-        for name in MIM_FILES:
-            _copy(ROOT / name, mim / name)
+        for folder in MIM_FOLDERS:
+            for name in MIM_FILES:
+                _copy(ROOT / name, Path(self.build_lib, folder, name))
 
 
 def _copy(source, target):

@@ -38,7 +38,7 @@ def draw_predictions(cfg, show, folder):
         if folder:
             cfg.visualizer.save_dir = folder
     else:
-        hook = dict(type='VisualizationHook', enable=True, show=show, out_dir=folder)
+        hook = dict(type='VisualizationHook', enable=True, interval=1, show=show, out_dir=folder)
     cfg.merge_from_dict({'default_hooks.visualization': hook})
 
 

@@ -10,6 +10,7 @@ from ..kernels import BACKENDS, ClassTotals, Options
 from . import checks
 
 Backend = Literal['auto', 'reference', 'streamed']
+BACKEND_NAMES = ('auto', *BACKENDS)
 
 
 def class_totals(
@@ -125,7 +126,7 @@ def select_totals(
 
 
 def _choose(backend: Backend, options: Options) -> str:
-    checks.choice('backend', backend, ('auto', *BACKENDS))
+    checks.choice('backend', backend, BACKEND_NAMES)
     sides = dict(
         class_bias=options.class_bias,
         target_margin=options.target_margin,

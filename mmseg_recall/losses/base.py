@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from ..functional import ClassTotals, checks, select_totals, sync_totals
+from ..functional import BACKEND_NAMES, ClassTotals, checks, select_totals, sync_totals
 
 
 class ClassTotalsLoss(nn.Module):
@@ -51,7 +51,7 @@ class ClassTotalsLoss(nn.Module):
         self._loss_name = self.default_name if loss_name is None else loss_name
         self.ignore_index = ignore_index
         self.sync = sync
-        self.backend = backend
+        self.backend = checks.choice('backend', backend, BACKEND_NAMES)
 
     @property
     def loss_name(self) -> str:

@@ -76,7 +76,7 @@ def normalised(weights: list[list[float]]) -> np.ndarray:
     """Weights of shape (classes, steps), each step's divided by their sum.
 
     Example:
-        >>> normalised([[0.1, 0.0], [0.3, 0.0]]).tolist()
+        >>> normalised([[0.5, 0.0], [1.5, 0.0]]).tolist()
         [[0.25, 0.0], [0.75, 0.0]]
     """
     array = np.asarray(weights, dtype=float)

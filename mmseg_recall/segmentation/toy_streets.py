@@ -53,7 +53,7 @@ class ToyStreets(BaseSegDataset):
         ValueError: If one of them is too small.
 
     Example:
-        >>> streets = ToyStreets(num_images=4, pipeline=[dict(type='LoadToyStreets')])
+        >>> streets = ToyStreets(num_images=4, pipeline=[LoadToyStreets()])
         >>> len(streets), streets[0]['img'].shape, streets[0]['gt_seg_map'].shape
         (4, (128, 192, 3), (128, 192))
     """

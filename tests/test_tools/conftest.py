@@ -4,9 +4,14 @@ import os
 import socket
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
+
+from tests.test_tools.paths import ROOT
+
+BUILD = 'from setuptools import build_meta; print(build_meta.build_{kind}({folder!r}))'
 
 
 @pytest.fixture
@@ -36,3 +41,22 @@ def free_port():
     with socket.socket() as listener:
         listener.bind(('127.0.0.1', 0))
         return str(listener.getsockname()[1])
+
+
+@pytest.fixture(scope='session')
+def wheel(tmp_path_factory):
+    """The wheel as made from the source distribution, so that both are seen to be complete."""
+    folder = tmp_path_factory.mktemp('packages')
+    with tarfile.open(_build('sdist', ROOT, folder)) as archive:
+        archive.extractall(folder)
+    source = next(path for path in folder.iterdir() if path.is_dir())
+    before = sorted(source.iterdir())
+    built = _build('wheel', source, folder)
+    assert sorted(source.iterdir()) == before, 'the build left something in the source folder'
+    return built
+
+
+def _build(kind, source, folder):
+    command = [sys.executable, '-c', BUILD.format(kind=kind, folder=str(folder))]
+    done = subprocess.run(command, cwd=source, capture_output=True, text=True, check=True)
+    return folder / done.stdout.splitlines()[-1]

@@ -1,30 +1,44 @@
 """``mim train`` from an empty folder, through this package's tool and MMSegmentation's own."""
 
 import importlib.util
-from importlib.metadata import PackageNotFoundError, distribution
+import sys
+from importlib.metadata import PackageNotFoundError, version
 
 import pytest
 
 from tests.test_tools.paths import TINY, TOY
 
-
-def is_installed(dist):
-    try:
-        distribution(dist)
-    except PackageNotFoundError:
-        return False
-    return True
-
-
-@pytest.mark.skipif(importlib.util.find_spec('mim') is None, reason='mim is not installed')
-@pytest.mark.parametrize(
-    ('package', 'config'), [('mmseg-recall', TOY.name), ('onedl-mmsegmentation', TOY)]
+pytestmark = pytest.mark.skipif(
+    importlib.util.find_spec('mim') is None, reason='mim is not installed'
 )
-def test_two_processes_on_cpu(package, config, run, tmp_path, free_port):
-    if not is_installed(package):
+
+
+@pytest.fixture
+def train(run, tmp_path, free_port):
+    """Train by mim in two processes on CPU, and see that it came to the end."""
+
+    def train_in_two_processes(package, config, **environment):
+        launch = ['--launcher', 'pytorch', '--gpus', 2, '--port', free_port]
+        options = ['--work-dir', 'work', '--cfg-options', *TINY, 'train_cfg.max_iters=2']
+        output = run('mim', 'train', package, config, *launch, *options, **environment)
+        assert 'mIoU' in output
+        assert (tmp_path / 'work/iter_2.pth').exists()
+
+    return train_in_two_processes
+
+
+def test_this_package_from_its_wheel(train, run, wheel, tmp_path):
+    """By the config's name alone: mim finds it, and the tool, in what the wheel installs."""
+    site = tmp_path / 'site'
+    pip = [sys.executable, '-m', 'pip', 'install', '--no-deps', '--no-index', '--no-compile']
+    run(*pip, '--target', site, wheel)
+    train('mmseg-recall', TOY.name, PYTHONPATH=str(site))
+
+
+def test_mmsegmentation(train):
+    package = 'onedl-mmsegmentation'
+    try:
+        version(package)
+    except PackageNotFoundError:
         pytest.skip(f'{package} is not installed')
-    launch = ['--launcher', 'pytorch', '--gpus', 2, '--port', free_port]
-    options = ['--work-dir', 'work', '--cfg-options', *TINY, 'train_cfg.max_iters=2']
-    output = run('mim', 'train', package, config, *launch, *options)
-    assert 'mIoU' in output
-    assert (tmp_path / 'work/iter_2.pth').exists()
+    train(package, TOY)

@@ -1,0 +1,154 @@
+"""The call contract, for every loss: what MMSegmentation and MMPretrain pass, and what comes back.
+
+``LOSSES`` holds a configuration of each registered loss; a loss without one fails here.
+"""
+
+import warnings
+
+import pytest
+import torch
+
+from mmseg_recall.losses import LOSSES, RecallLoss
+from tests.batches import make_batch
+from tests.tolerances import FLOAT64
+
+CONFIGS = {
+    'recall': (RecallLoss, {}),
+    'recall, moving average': (RecallLoss, dict(alpha=0.5)),
+    'recall, normalised by weight': (RecallLoss, dict(normalizer='weight')),
+}
+
+
+@pytest.fixture(params=CONFIGS)
+def build(request):
+    loss, arguments = CONFIGS[request.param]
+    return lambda **kwargs: loss(**arguments, **kwargs)
+
+
+def value_and_gradient(loss, logits, *args, **kwargs):
+    leaf = logits.detach().clone().requires_grad_()
+    value = loss(leaf, *args, **kwargs)
+    value.backward()
+    return value.detach(), leaf.grad
+
+
+def test_every_loss_is_tried():
+    assert {loss for loss, _ in CONFIGS.values()} == set(LOSSES)
+
+
+def test_scalar_differentiable_finite(build, batch, backend):
+    value, grad = value_and_gradient(build(backend=backend), *batch)
+    assert value.shape == () and value.isfinite()
+    assert grad.isfinite().all() and (grad != 0).any()
+
+
+def test_ignored_positions_have_no_gradient_and_no_say(build):
+    logits, target = make_batch((2, 5, 7, 6), (2, 7, 6))
+    value, grad = value_and_gradient(build(), logits, target)
+    ignored = (target == 255)[:, None].expand_as(logits)
+    assert (grad[ignored] == 0).all()
+    changed = torch.where(ignored, 100 * torch.randn_like(logits), logits)
+    other, other_grad = value_and_gradient(build(), changed, target)
+    torch.testing.assert_close(other, value, **FLOAT64)
+    torch.testing.assert_close(other_grad, grad, **FLOAT64)
+
+
+def test_all_ignored_is_zero(build, batch):
+    value, grad = value_and_gradient(build(), batch[0], torch.full_like(batch[1], 255))
+    assert value == 0 and (grad == 0).all()
+
+
+@pytest.mark.parametrize('shapes', [((0, 3), (0,)), ((0, 3, 4, 4), (0, 4, 4))], ids=str)
+def test_empty_batch_is_zero(build, shapes):
+    target = torch.zeros(shapes[1], dtype=torch.long)
+    value, grad = value_and_gradient(build(), torch.randn(shapes[0]), target)
+    assert value == 0 and grad.shape == shapes[0]
+
+
+def test_one_channel_is_two_classes(build):
+    z = torch.randn(2, 1, 5, 4, dtype=torch.float64)
+    target = torch.randint(0, 2, (2, 5, 4))
+    target[0, 0] = 255
+    value, grad = value_and_gradient(build(), z, target)
+    expected, expected_grad = value_and_gradient(
+        build(), torch.cat([torch.zeros_like(z), z], 1), target
+    )
+    torch.testing.assert_close(value, expected, **FLOAT64)
+    torch.testing.assert_close(grad, expected_grad[:, 1:], **FLOAT64)
+
+
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize('size', [1, 1e4])
+def test_half_precision(build, dtype, size):
+    logits, target = make_batch((2, 3, 5, 4), (2, 5, 4))
+    logits = (size * logits).to(dtype)
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        value, grad = value_and_gradient(build(), logits, target)
+    assert value.dtype == torch.float32 and grad.dtype == dtype
+    assert value.isfinite() and grad.isfinite().all()
+    torch.testing.assert_close(value, build()(logits.float(), target))
+
+
+def test_weight_zero_takes_a_position_out(build):
+    """What MMSegmentation's pixel samplers pass: as if the position were ignored."""
+    logits, target = make_batch((2, 5, 7, 6), (2, 7, 6))
+    weight = torch.ones(target.shape, dtype=torch.float64)
+    weight[:, 3:] = 0
+    value, grad = value_and_gradient(build(), logits, target, weight=weight)
+    masked = torch.where(weight == 0, 255, target)
+    expected, expected_grad = value_and_gradient(build(), logits, masked)
+    torch.testing.assert_close(value, expected, **FLOAT64)
+    torch.testing.assert_close(grad, expected_grad, **FLOAT64)
+
+
+def test_ignore_index_of_call_and_constructor(build):
+    logits, target = make_batch((8, 5), (8,))
+    expected = build()(logits, target)
+    other = torch.where(target == 255, -7, target)
+    torch.testing.assert_close(build()(logits, other, ignore_index=-7), expected, **FLOAT64)
+    torch.testing.assert_close(build(ignore_index=-7)(logits, other), expected, **FLOAT64)
+    with pytest.warns(UserWarning, match='built with ignore_index=3 but is called with'):
+        build(ignore_index=3)(logits, target, ignore_index=255)
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        build(ignore_index=255)(logits, target, ignore_index=255)
+
+
+def test_label_255_is_a_class_where_there_are_more(build):
+    logits = torch.randn(4, 300, requires_grad=True)
+    build()(logits, torch.full((4,), 255)).backward()
+    assert (logits.grad != 0).any()
+
+
+def test_calls_of_both_libraries(build):
+    logits, target = make_batch((6, 5), (6,))
+    assert build()(logits, target.clamp_max(4), avg_factor=6).isfinite()
+    assert build()(logits, target, weight=None, ignore_index=255).isfinite()
+    assert build()(logits, target, avg_factor=torch.tensor(6), reduction_override='mean').isfinite()
+    with pytest.raises(ValueError, match="reduction_override must be one of None, 'mean'"):
+        build()(logits, target, reduction_override='none')
+
+
+def test_name_and_weight(build):
+    logits, target = make_batch((6, 5), (6,))
+    assert build().loss_name.startswith('loss_')
+    assert build(loss_name='loss_x').loss_name == 'loss_x'
+    torch.testing.assert_close(
+        build(loss_weight=0.3)(logits, target), 0.3 * build()(logits, target), **FLOAT64
+    )
+
+
+def test_soft_targets_are_refused(build):
+    with pytest.raises(TypeError, match='soft targets'):
+        build()(torch.randn(4, 3), torch.rand(4, 3))
+
+
+def test_low_resolution_equals_resize_first(build):
+    logits, target = make_batch((2, 5, 7, 6), (2, 23, 31))
+    for align_corners in (False, True):
+        full = torch.nn.functional.interpolate(
+            logits, (23, 31), mode='bilinear', align_corners=align_corners
+        )
+        torch.testing.assert_close(
+            build()(logits, target, align_corners=align_corners), build()(full, target), **FLOAT64
+        )

@@ -1,0 +1,102 @@
+"""Two processes (gloo) with unequal shards against one process on the whole batch."""
+
+import os
+import socket
+
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from torch.nn.parallel import DistributedDataParallel
+
+from mmseg_recall.losses import RecallLoss
+from tests.tolerances import DISTRIBUTED, assert_relative
+
+SYNCED = {
+    'recall': (RecallLoss, {}),
+    'recall, moving average': (RecallLoss, dict(alpha=0.3)),
+    'recall, normalised by weight': (RecallLoss, dict(normalizer='weight')),
+    'recall, over all positions': (RecallLoss, dict(normalizer='all', min_false_negatives=1)),
+}
+#: Images of the first and the second process in each step; the last second one is ignored wholly.
+SPLITS = [(1, 3), (3, 1), (2, 2)]
+IGNORED_STEP = 2
+
+
+def make_steps():
+    generator = torch.Generator().manual_seed(0)
+    steps = []
+    for step, (first, second) in enumerate(SPLITS):
+        images = torch.randn(first + second, 3, 6, 5, generator=generator)
+        target = torch.randint(0, 4, (first + second, 12, 10), generator=generator)
+        target[:, :3] = 255
+        if step == IGNORED_STEP:
+            target[first:] = 255
+        steps.append((images, target))
+    return steps
+
+
+def make_model():
+    torch.manual_seed(1)
+    return torch.nn.Conv2d(3, 4, 3, padding=1)
+
+
+def train(model, loss, shard=None):
+    """Gradients and values of each step; the loss keeps its state over the steps."""
+    history = []
+    for (first, _), (images, target) in zip(SPLITS, make_steps()):
+        if shard is not None:
+            part = slice(None, first) if shard == 0 else slice(first, None)
+            images, target = images[part], target[part]
+        model.zero_grad()
+        value = loss(model(images), target)
+        value.backward()
+        history.append((value.detach(), [p.grad.clone() for p in model.parameters()]))
+    return history
+
+
+def worker(rank, port, results):
+    os.environ.update(MASTER_ADDR='127.0.0.1', MASTER_PORT=str(port))
+    dist.init_process_group('gloo', rank=rank, world_size=2)
+    torch.set_num_threads(1)
+    for name, (loss, arguments) in SYNCED.items():
+        model = DistributedDataParallel(make_model())
+        results[rank, name] = train(model, loss(**arguments), rank)
+    results[rank, 'not synced'] = train(
+        DistributedDataParallel(make_model()), RecallLoss(sync=False), rank
+    )
+    in_evaluation = RecallLoss().eval()
+    if rank == 0:  # the other process does not call it: a sum over processes would wait for ever
+        in_evaluation(torch.randn(2, 3), torch.tensor([0, 1]))
+    dist.destroy_process_group()
+
+
+@pytest.fixture(scope='module')
+def results():
+    with socket.socket() as free:
+        free.bind(('127.0.0.1', 0))
+        port = free.getsockname()[1]
+    with mp.get_context('spawn').Manager() as manager:
+        shared = manager.dict()
+        mp.spawn(worker, (port, shared), nprocs=2)
+        yield dict(shared)
+
+
+@pytest.mark.parametrize('name', SYNCED)
+def test_equals_one_process(results, name):
+    loss, arguments = SYNCED[name]
+    expected = train(make_model(), loss(**arguments))
+    for rank in range(2):
+        for (value, grads), (expected_value, expected_grads) in zip(
+            results[rank, name], expected
+        ):
+            assert_relative(value, expected_value, DISTRIBUTED)
+            for grad, expected_grad in zip(grads, expected_grads):
+                assert_relative(grad, expected_grad, DISTRIBUTED)
+
+
+def test_without_sync_each_process_has_its_own_recall(results):
+    """What ``sync`` is for: the unequal shards give another gradient."""
+    expected = train(make_model(), RecallLoss())
+    difference = results[0, 'not synced'][0][1][0] - expected[0][1][0]
+    assert difference.abs().max() > 1e-3 * expected[0][1][0].abs().max()
