@@ -16,12 +16,13 @@ PYTHON ?= $(call search,python3 python3.13 python3.12 python3.11 python3.10,sys.
 # OpenMMLab's last releases have wheels for Python 3.11 at most.
 PYTHON311 ?= $(call search,python3.11 python3,sys.version_info[:2] == (3, 11))
 
-# $(call new_venv,folder,python,what is needed): an environment to install into. One whose
-# installation was interrupted is not believed: it is made anew.
+# $(call new_venv,folder,python,what is needed,variable): an environment to install into. One
+# whose installation was interrupted is not believed: it is made anew.
 define new_venv
-	@test -n "$(2)" || { echo "make: no $(3) found on PATH; name one with $(4)=/path/to/python" >&2; exit 1; }
-	@if [ -e $(1)/.installing ]; then rm -rf $(1); fi
-	@mkdir -p $(1) && touch $(1)/.installing
+	@test -n "$(2)" || \
+		{ echo "make: no $(3) found on PATH; name one with $(4)=/path/to/python" >&2; exit 1; }
+	@if [ -e $(1).unfinished ]; then rm -rf $(1); fi
+	@touch $(1).unfinished
 	@echo "Installing into $(1): a few minutes the first time."
 	@$(2) -m venv $(1)
 endef
@@ -29,7 +30,7 @@ endef
 # $(call finish,folder): the package itself, editable, then the mark that all is there.
 define finish
 	@$(1)/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
-	@mv $(1)/.installing $(1)/.installed && touch $(1)/.installed
+	@touch $(1)/.installed && rm $(1).unfinished
 endef
 
 $(VENV)/.installed: requirements/lock.txt setup.py
@@ -70,4 +71,4 @@ clean:  ## Remove caches and build leftovers
 	@find . -path './.venv*' -prune -o -name __pycache__ -type d -exec rm -rf {} +
 
 distclean: clean  ## Remove the environments too
-	@rm -rf $(VENV) $(OPENMMLAB)
+	@rm -rf $(VENV) $(VENV).unfinished $(OPENMMLAB) $(OPENMMLAB).unfinished

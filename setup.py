@@ -57,10 +57,7 @@ EXTRAS = {
         'torchvision',
     ],
     'openmmlab': [
-        'mmcv>=2.0.1,<2.2',
-        'mmengine>=0.10.7',
-        'mmsegmentation>=1.2.2',
-        'mmpretrain>=1.2.0',
+        *(ROOT / 'requirements' / 'mminstall.txt').read_text(encoding='utf-8').splitlines(),
         # mmsegmentation imports these without requiring them, and mmcv is built for numpy 1.
         'ftfy',
         'regex',

@@ -41,7 +41,9 @@ console = Console()
 def main() -> None:
     arguments = parse_arguments()
     folder = Path(arguments.work_dir) / datetime.now().strftime('%Y%m%d_%H%M%S')
-    console.print(f'Training {" and ".join(RUNS)} side by side, full logs in {folder}/*/{LOG}')
+    console.print(f'Training {" and ".join(RUNS)} side by side. Full logs:')
+    for run in RUNS:
+        console.print(f'  {folder / run / LOG}', soft_wrap=True)
     train_all(folder, arguments.seed)
     results = {run: json.loads((folder / run / RESULT).read_text()) for run in RUNS}
     console.print(results_table(results))
@@ -157,7 +159,7 @@ def results_table(results: dict[str, dict]) -> Table:
         table.add_row(name, f'{100 * share:.2f}', *compared(*pairs[0]), *compared(*pairs[1]))
     table.add_section()
     means = [[result[metric] for result in results.values()] for metric in ('mIoU', 'mAcc')]
-    table.add_row('mean (mIoU, mAcc)', '', *compared(*means[0]), *compared(*means[1]))
+    table.add_row('mean', '', *compared(*means[0]), *compared(*means[1]))
     return table
 
 
@@ -259,4 +261,7 @@ def save_predictions(runner, path: Path) -> None:
 
 
 if __name__ == '__main__':
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit('Interrupted.')

@@ -50,7 +50,7 @@ class LabelCheckHook(Hook):
         for name, head in self._heads.items():
             _check_labels(name, head, labels, data_batch['data_samples'])
             ignore_index = getattr(head, 'ignore_index', None)
-            if labels and all((label == ignore_index).all() for label in labels):
+            if ignore_index is not None and all((label == ignore_index).all() for label in labels):
                 runner.logger.warning(
                     f'batch {self._seen}: every label is ignore_index={ignore_index} of {name}, '
                     'nothing can be learned from it'

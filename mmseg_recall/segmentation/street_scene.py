@@ -358,8 +358,8 @@ def _on_sidewalk(scene: _Scene, street: _Street) -> float:
 def _poles(scene: _Scene, street: _Street) -> list[Painter]:
     """Street lamps and sign posts."""
     rng, objects = scene.rng, []
-    for _ in range(1 + (rng.random() < 0.15)):
-        side, z = rng.choice((-1, 1)), rng.uniform(12, 26)
+    for _ in range(rng.integers(0, 3)):
+        side, z = rng.choice((-1, 1)), rng.uniform(10, 23)
         objects.append((z, _lamp(scene, side * (street.kerb + 0.35), z)))
     for _ in range(1 + (rng.random() < 0.5)):
         side, z = rng.choice((-1, 1)), rng.uniform(9.5, 17)
@@ -370,10 +370,10 @@ def _poles(scene: _Scene, street: _Street) -> list[Painter]:
 def _lamp(scene: _Scene, x: float, z: float) -> Callable[[], None]:
     rng = scene.rng
     steel = scene.tinted(scene.pick(((70, 74, 78), (128, 130, 132), (84, 96, 84))), 10)
-    height, reach = rng.uniform(4.2, 6.0), -np.sign(x) * rng.uniform(0.7, 1.4)
+    height, reach = rng.uniform(3.5, 5.0), -np.sign(x) * rng.uniform(0.7, 1.4)
 
     def paint() -> None:
-        scene.upright(x, z, _box(-0.07, 0, 0.07, height), steel, POLE)
+        scene.upright(x, z, _box(-0.08, 0, 0.08, height), steel, POLE)
         scene.upright(x, z, _box(0, height - 0.1, reach, height), steel, POLE)
 
     return paint

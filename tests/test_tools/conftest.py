@@ -24,7 +24,8 @@ def run(tmp_path):
         done = subprocess.run(
             [str(part) for part in command],
             cwd=tmp_path,
-            env={**os.environ, 'PATH': path, **environment},
+            # One thread each: on a busy machine more wait for each other.
+            env={**os.environ, 'PATH': path, 'OMP_NUM_THREADS': '1', **environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -13,7 +13,8 @@ pytest.importorskip('mmseg')
 
 FILES_CONFIG = f"""
 _base_ = '{TOY}'
-load, label, pack = [dict(type=t) for t in ('LoadImageFromFile', 'LoadAnnotations', 'PackSegInputs')]
+load, label = dict(type='LoadImageFromFile'), dict(type='LoadAnnotations')
+pack = dict(type='PackSegInputs')
 test_dataloader = dict(
     dataset=dict(
         _delete_=True,
@@ -54,7 +55,8 @@ def test_train_resume_and_test(run, tmp_path):
     config = tmp_path / 'files.py'
     config.write_text(FILES_CONFIG)
     test = [sys.executable, TOOLS / 'test.py', config, 'work/iter_2.pth', '--tta']
-    output = run(*test, '--work-dir', 'tested', '--out', 'predicted', '--show-dir', 'drawn')
+    results = ['--work-dir', 'tested', '--out', 'predicted', '--show-dir', 'drawn']
+    output = run(*test, *results, '--cfg-options', *TINY)
     assert 'mIoU' in output
     labels = cv2.imread(str(tmp_path / 'predicted/0.png'), cv2.IMREAD_UNCHANGED)
     assert labels.shape == (32, 48)

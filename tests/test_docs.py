@@ -1,0 +1,27 @@
+"""The examples in the docstrings run and print what they say."""
+
+import doctest
+import importlib
+import importlib.util
+import pkgutil
+
+import pytest
+
+import mmseg_recall
+
+LIBRARY = dict(segmentation='mmseg', classification='mmpretrain')
+
+
+def modules():
+    names = []
+    for module in pkgutil.walk_packages(mmseg_recall.__path__, 'mmseg_recall.'):
+        library = LIBRARY.get(module.name.split('.')[1])
+        if library is None or importlib.util.find_spec(library):
+            names.append(module.name)
+    return names
+
+
+@pytest.mark.parametrize('name', modules())
+def test_examples(name):
+    failed, _ = doctest.testmod(importlib.import_module(name))
+    assert failed == 0
