@@ -1,9 +1,9 @@
 """Fixtures for all tests."""
 
 import pytest
-from tests.batches import SHAPES, make_batch
 
 from mmseg_recall.kernels import BACKENDS
+from tests.batches import SHAPES, make_batch
 
 
 @pytest.fixture(params=sorted(BACKENDS))

@@ -1,4 +1,4 @@
-"""An MMEngine Runner on a few drawn pictures and a small network: seconds, through the real path."""
+"""An MMEngine Runner on a few drawn pictures and a small network, ended in seconds."""
 
 from mmengine.config import Config
 from mmengine.runner import Runner
@@ -52,9 +52,7 @@ def toy_config(work_dir, loss_decode, **overrides):
                 checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=2),
             ),
             log_processor=dict(by_epoch=False),
-            visualizer=dict(
-                type='SegLocalVisualizer', vis_backends=[dict(type='LocalVisBackend')]
-            ),
+            visualizer=dict(type='SegLocalVisualizer', vis_backends=[dict(type='LocalVisBackend')]),
             randomness=dict(seed=0),
         )
     )

@@ -235,7 +235,8 @@ def _strip(
     scene.quad([(x0, 0, z0), (x1, 0, z0), (x1, 0, z1), (x0, 0, z1)], colour, label)
 
 
-# --- things that stand: each function lists (depth, painter) pairs ----------------------------
+# --- things that stand --------------------------------------------------------------------------
+# The plural functions list (depth, painter) pairs, the singular ones give the painter of one thing.
 
 Painter = tuple[float, Callable[[], None]]
 
@@ -313,7 +314,7 @@ def _tree(scene: _Scene, x: float, z: float) -> Callable[[], None]:
 
 
 def _cars(scene: _Scene, street: _Street) -> list[Painter]:
-    """Parked cars along the kerb and one or two in the lanes."""
+    """Parked cars along the kerb, and sometimes one in a lane."""
     rng, objects = scene.rng, []
     for _ in range(rng.integers(1, 5)):
         x, z = rng.choice((-1, 1)) * (street.kerb - 1.05), rng.uniform(7, 35)

@@ -29,8 +29,8 @@ SMALLEST_SIDE = 16
 class ToyStreets(BaseSegDataset):
     """Street scenes that are drawn when they are asked for.
 
-    Ten classes, from sky, building and road (each more than a fifth of the pixels at 3:2) down to
-    pole, traffic sign and bicycle (each less than 0.5 %, in nearly every picture). The camera
+    Ten classes, from sky, building and road (at 192x128 each more than a fifth of the pixels) down
+    to pole, traffic sign and bicycle (each less than 0.5 %, in nearly every picture). The camera
     car's bonnet is labelled 255. Picture ``i`` depends on ``seed``, ``i`` and ``size`` alone, so
     two datasets with different seeds serve as training and validation set. The pipeline starts
     with :class:`LoadToyStreets`.

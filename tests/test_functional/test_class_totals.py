@@ -5,13 +5,13 @@ import inspect
 import pytest
 import torch
 import torch.nn.functional as F
-from tests.batches import SHAPES, make_batch, positions
-from tests.reference.class_totals import class_totals as slow_class_totals
-from tests.tolerances import FLOAT64, assert_within_budget
 
 from mmseg_recall.functional import ClassTotals, class_totals
 from mmseg_recall.kernels import streamed
 from mmseg_recall.kernels.contract import DIFFERENTIABLE
+from tests.batches import SHAPES, make_batch, positions
+from tests.reference.class_totals import class_totals as slow_class_totals
+from tests.tolerances import FLOAT64, assert_within_budget
 
 
 def options(num_classes, target, dtype=torch.float64):
@@ -53,7 +53,9 @@ def test_signature_is_the_contract():
         backend='auto',
     )
     assert all(
-        p.kind is p.KEYWORD_ONLY for name, p in parameters.items() if name not in ('logits', 'target')
+        p.kind is p.KEYWORD_ONLY
+        for name, p in parameters.items()
+        if name not in ('logits', 'target')
     )
     assert ClassTotals._fields == (
         'support',
@@ -88,7 +90,9 @@ def test_values_equal_the_loops(batch, backend, plain, align_corners):
             assert total is None
         else:
             assert total.shape == (logits.shape[1],)
-            torch.testing.assert_close(total, torch.tensor(expected[name], dtype=torch.float64), **FLOAT64)
+            torch.testing.assert_close(
+                total, torch.tensor(expected[name], dtype=torch.float64), **FLOAT64
+            )
 
 
 @pytest.mark.parametrize('align_corners', [False, True])
@@ -291,13 +295,25 @@ LOGITS, TARGET = torch.randn(2, 3, 4, 5), torch.zeros(2, 4, 5, dtype=torch.long)
         (ValueError, r'logits must have shape .* but got \(3,\)', LOGITS[0, :, 0, 0], TARGET, {}),
         (TypeError, 'soft targets', LOGITS[:, :, 0, 0], LOGITS[:, :, 0, 0], {}),
         (TypeError, 'integer dtype, but got torch.bool', LOGITS, TARGET.bool(), {}),
-        (ValueError, r'target \(3, 4, 5\) for logits \(2, 3, 4, 5\)', LOGITS, TARGET[[0, 0, 1]], {}),
+        (
+            ValueError,
+            r'target \(3, 4, 5\) for logits \(2, 3, 4, 5\)',
+            LOGITS,
+            TARGET[[0, 0, 1]],
+            {},
+        ),
         (ValueError, r'target \(2, 4\) for logits \(2, 3, 4, 5\)', LOGITS, TARGET[..., 0], {}),
         (ValueError, r'target \(3,\) for logits \(2, 3\)', LOGITS[..., 0, 0], TARGET[0, :3, 0], {}),
         (ValueError, 'label 3, but with C=3 classes', LOGITS, TARGET + 3, {}),
         (ValueError, r'label -1, .* ignore_index=255', LOGITS, TARGET - 1, {}),
         (ValueError, 'label 255, .* ignore_index=0', LOGITS, TARGET + 255, dict(ignore_index=0)),
-        (ValueError, r'class_bias .* C=3 .* \(2,\)', LOGITS, TARGET, dict(class_bias=torch.ones(2))),
+        (
+            ValueError,
+            r'class_bias .* C=3 .* \(2,\)',
+            LOGITS,
+            TARGET,
+            dict(class_bias=torch.ones(2)),
+        ),
         (
             ValueError,
             r'target_margin .* C=3 .* \(4,\)',

@@ -87,9 +87,7 @@ def test_equals_one_process(results, name):
     loss, arguments = SYNCED[name]
     expected = train(make_model(), loss(**arguments))
     for rank in range(2):
-        for (value, grads), (expected_value, expected_grads) in zip(
-            results[rank, name], expected
-        ):
+        for (value, grads), (expected_value, expected_grads) in zip(results[rank, name], expected):
             assert_relative(value, expected_value, DISTRIBUTED)
             for grad, expected_grad in zip(grads, expected_grads):
                 assert_relative(grad, expected_grad, DISTRIBUTED)

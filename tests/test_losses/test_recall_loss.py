@@ -30,9 +30,7 @@ def test_equals_the_paper(batch, backend, normalizer, floor):
         full = F.interpolate(leaf, target.shape[1:], mode='bilinear')
     lists = positions(full, target)
     weights, support = recall_weights(*lists, min_false_negatives=floor)
-    expected, grad = recall_loss(
-        *lists, weights, denominator(normalizer, weights, support, target)
-    )
+    expected, grad = recall_loss(*lists, weights, denominator(normalizer, weights, support, target))
     grad = torch.tensor(grad, dtype=torch.float64)
     grad = grad.reshape(target.shape + (-1,)).movedim(-1, 1)
     expected_grad = torch.autograd.grad(full, leaf, grad)[0]
@@ -61,7 +59,9 @@ def test_moving_average_equals_the_paper(alpha, num_classes):
 def test_starts_as_cross_entropy():
     logits, target = make_batch((50, 5), (50,))
     loss = RecallLoss(alpha=1e-12)
-    torch.testing.assert_close(loss(logits, target), F.cross_entropy(logits, target, ignore_index=255))
+    torch.testing.assert_close(
+        loss(logits, target), F.cross_entropy(logits, target, ignore_index=255)
+    )
 
 
 def test_alpha_one_is_batch_recall():
@@ -139,7 +139,11 @@ def test_batch_recall_has_no_state():
             dict(normalizer='mean'),
         ),
         (ValueError, r'min_false_negatives must be in \[0, inf', dict(min_false_negatives=-1)),
-        (ValueError, 'num_classes must be an integer of at least 2, but got 1', dict(num_classes=1)),
+        (
+            ValueError,
+            'num_classes must be an integer of at least 2, but got 1',
+            dict(num_classes=1),
+        ),
         (TypeError, 'num_classes must be an integer .* but got 2.0', dict(num_classes=2.0)),
         (TypeError, "loss_weight must be a number .* but got '1'", dict(loss_weight='1')),
         (ValueError, 'use_sigmoid must be one of False, but got True', dict(use_sigmoid=True)),

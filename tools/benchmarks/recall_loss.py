@@ -6,9 +6,10 @@ Compares, at the same low-resolution logits and full-resolution labels, forward 
 - ``plain_recall``: the same with a recall loss as people paste it, on full-resolution logits;
 - ``streamed``: RecallLoss on the low-resolution logits.
 
-Times are taken in turn (A B C A B C ...) in one process, and compared round by round, since machines
-are shared; memory is the peak above what was resident before, of a fresh process each. The limit is
-the time of the exponentials alone: one for each full-resolution logit in forward and in backward.
+Times are taken in turn (A B C A B C ...) in one process, and compared round by round, since
+machines are shared; memory is the peak above what was resident before, of a fresh process each.
+The limit is the time of the exponentials alone: one for each full-resolution logit in forward and
+in backward.
 """
 
 import argparse
