@@ -28,7 +28,7 @@ def run(code, hidden=()):
 
 
 def test_without_either_library():
-    """The losses and their doctests need torch and MMEngine alone; the parts say what is missing."""
+    """The losses need torch and MMEngine alone; the parts that need more say what is missing."""
     done = run(
         """
 import torch, mmseg_recall

@@ -15,7 +15,8 @@ def class_totals(
 ):
     """Logits as a list of positions, each a list of C numbers; targets as a list of labels."""
     num_classes = len(logits[0])
-    names = 'support true_positive predicted cross_entropy confidence probability focal'.split()
+    names = ['support', 'true_positive', 'predicted']
+    names += ['cross_entropy', 'confidence', 'probability', 'focal']
     totals = {name: [0.0] * num_classes for name in names}
     for n, (z, y) in enumerate(zip(logits, target)):
         weight = 1.0 if position_weight is None else position_weight[n]

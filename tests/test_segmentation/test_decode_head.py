@@ -65,7 +65,8 @@ def test_binary_with_one_channel():
 def test_over_a_config_that_has_cross_entropy(tmp_path):
     """The one line is merged into the settings that the base has for cross entropy."""
     (tmp_path / 'base.py').write_text(
-        "model = dict(loss_decode=dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=0.4))"
+        "loss = dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=0.4)\n"
+        'model = dict(loss_decode=loss)'
     )
     (tmp_path / 'recall.py').write_text(
         "_base_ = './base.py'\nmodel = dict(loss_decode=dict(type='RecallLoss'))"
