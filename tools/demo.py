@@ -235,7 +235,7 @@ def train(config: Path, folder: Path, seed: int) -> None:
 def save_result(metric, path: Path) -> None:
     """Write the scores in percent, as ``IoUMetric`` computed them."""
     classes = metric.dataset_meta['classes']
-    result = {name: float(value) for name, value in metric.means.items()}
+    result = {name: round(float(value), 2) for name, value in metric.means.items()}
     for name in ('IoU', 'Acc'):
         percents = (100 * metric.per_class[name]).tolist()
         result[name] = dict(zip(classes, percents))

@@ -1,18 +1,49 @@
 """Logits and labels -> totals -> weights -> loss: tensors in, tensors out, torch alone."""
 
 from ..kernels import ClassTotals
-from .class_totals import BACKEND_NAMES, class_totals, select_totals
-from .losses import weighted_cross_entropy
-from .sync import sync_totals
-from .weights import exponential_moving_average, recall
+from .class_counts import positive_class_counts, read_class_counts
+from .class_totals import BACKEND_NAMES, class_totals, position_cross_entropy, select_totals
+from .hardest import keep_hardest
+from .losses import (
+    geometric_mean,
+    inverse_frequency,
+    mean_over_present,
+    soft_iou,
+    weighted_cross_entropy,
+)
+from .one_vs_all import one_vs_all
+from .sync import in_several_processes, sum_over_processes, sync_totals
+from .weights import (
+    effective_number_weights,
+    exponential_moving_average,
+    inverse_frequency_weights,
+    ldam_margins,
+    recall,
+    tversky_index,
+)
 
 __all__ = [
     'BACKEND_NAMES',
     'ClassTotals',
     'class_totals',
+    'effective_number_weights',
     'exponential_moving_average',
+    'geometric_mean',
+    'in_several_processes',
+    'inverse_frequency',
+    'inverse_frequency_weights',
+    'keep_hardest',
+    'ldam_margins',
+    'mean_over_present',
+    'one_vs_all',
+    'position_cross_entropy',
+    'positive_class_counts',
+    'read_class_counts',
     'recall',
     'select_totals',
+    'soft_iou',
+    'sum_over_processes',
     'sync_totals',
+    'tversky_index',
     'weighted_cross_entropy',
 ]

@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from ..kernels import BACKENDS, ClassTotals, Options
+from ..kernels import BACKENDS, ClassTotals, Options, streamed
 from . import checks
 
 Backend = Literal['auto', 'reference', 'streamed']
@@ -107,12 +107,78 @@ def select_totals(
     backend: Backend = 'auto',
 ) -> ClassTotals:
     """:func:`class_totals` for a loss that reads only ``fields``: the others cost nothing."""
+    options = _options(
+        logits,
+        target,
+        fields,
+        ignore_index=ignore_index,
+        class_bias=class_bias,
+        target_margin=target_margin,
+        scale=scale,
+        position_weight=position_weight,
+        focal_gamma=focal_gamma,
+        align_corners=align_corners,
+    )
+    return BACKENDS[_choose(backend, options)](logits, target, options)
+
+
+@torch.no_grad()
+def position_cross_entropy(
+    logits: Tensor,
+    target: Tensor,
+    *,
+    ignore_index: int = 255,
+    position_weight: Tensor | None = None,
+    align_corners: bool = False,
+) -> Tensor:
+    """-log p_y of each position, -1 where it does not count; strip by strip, without gradient.
+
+    Args:
+        logits: ``(N, C)`` or ``(N, C, d1, ...)``, of the target's or a lower resolution.
+        target: Labels, ``(N)`` or ``(N, d1, ...)``.
+        ignore_index: Label of positions that do not count.
+        position_weight: Shape of ``target``; positions of weight 0 do not count.
+        align_corners: Of the upsampling.
+
+    Returns:
+        The shape of ``target``, float32 or better.
+
+    Examples:
+        >>> import torch
+        >>> position_cross_entropy(torch.zeros(2, 2), torch.tensor([0, 255]))
+        tensor([ 0.6931, -1.0000])
+    """
+    options = _options(
+        logits,
+        target,
+        (),
+        ignore_index=ignore_index,
+        position_weight=position_weight,
+        align_corners=align_corners,
+    )
+    return streamed.position_cross_entropy(logits, target, options)
+
+
+def _options(
+    logits: Tensor,
+    target: Tensor,
+    fields: Iterable[str],
+    *,
+    ignore_index: int,
+    align_corners: bool,
+    position_weight: Tensor | None,
+    class_bias: Tensor | None = None,
+    target_margin: Tensor | None = None,
+    scale: float = 1.0,
+    focal_gamma: float | None = None,
+) -> Options:
+    """Check the arguments."""
     checks.logits_and_target(logits, target)
     num_classes = logits.shape[1]
     checks.number('scale', scale, low=0, low_open=True, high_open=True)
     if focal_gamma is not None:
         checks.number('focal_gamma', focal_gamma, low=0, high_open=True)
-    options = Options(
+    return Options(
         ignore_index=ignore_index,
         class_bias=checks.per_class('class_bias', class_bias, num_classes, logits),
         target_margin=checks.per_class('target_margin', target_margin, num_classes, logits),
@@ -122,7 +188,6 @@ def select_totals(
         align_corners=align_corners,
         fields=frozenset(fields),
     )
-    return BACKENDS[_choose(backend, options)](logits, target, options)
 
 
 def _choose(backend: Backend, options: Options) -> str:

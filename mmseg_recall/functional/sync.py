@@ -7,6 +7,16 @@ from torch import Tensor
 from ..kernels import ClassTotals
 
 
+def in_several_processes() -> bool:
+    """Whether there is a default process group of more than one process."""
+    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+
+
+def sum_over_processes(values: Tensor) -> Tensor:
+    """Sum a tensor over all processes; the gradient is multiplied by their number."""
+    return _AllReduce.apply(values) if in_several_processes() else values
+
+
 def sync_totals(totals: ClassTotals, count: Tensor) -> tuple[ClassTotals, Tensor]:
     """Sum the totals, and one number that goes with them, over all processes, in one all-reduce.
 
@@ -21,13 +31,13 @@ def sync_totals(totals: ClassTotals, count: Tensor) -> tuple[ClassTotals, Tensor
     Returns:
         The same over the default process group; as they came without one.
     """
-    if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
+    if not in_several_processes():
         return totals, count
     present = {name: total for name, total in totals._asdict().items() if total is not None}
     dtype = next(iter(present.values())).dtype
     # Packed in float64: counts above 2^24 stay exact.
     packed = torch.cat([count.reshape(1).double(), *(t.double() for t in present.values())])
-    count, *rows = _AllReduce.apply(packed).split([1, *(len(t) for t in present.values())])
+    count, *rows = sum_over_processes(packed).split([1, *(len(t) for t in present.values())])
     synced = {
         name: row.to(dtype) if total.requires_grad else row.detach().to(dtype)
         for (name, total), row in zip(present.items(), rows)

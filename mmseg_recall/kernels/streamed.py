@@ -307,3 +307,14 @@ def _probability_and_pull(
         slope = gamma * p_y * log_p_y / doubt.clamp_min(torch.finfo(u.dtype).tiny)
         pull += grads.focal[y] * doubt**gamma * (1 - slope)
     return log_p.exp_(), pull
+
+
+def position_cross_entropy(logits: Tensor, target: Tensor, options: Options) -> Tensor:
+    """-log p_y of each position in the shape of ``target``, -1 where it does not count."""
+    source = _source(logits, target, options)
+    result = target.new_empty(source.target_shape, dtype=compute_dtype(logits))
+    with torch.no_grad(), torch.autocast(logits.device.type, enabled=False):
+        for span, z, valid, y, _ in _strips(source, target, options):
+            log_p_y = _scaled(z, y, options).log_softmax(1).gather(1, y[:, None])[:, 0]
+            result[span.r0 : span.r1, span.l0 : span.l1] = torch.where(valid, -log_p_y, -1.0)
+    return result.view(target.shape)

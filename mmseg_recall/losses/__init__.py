@@ -1,9 +1,31 @@
 """The losses: config-file arguments in, a few lines on the class totals."""
 
+from .balanced_softmax_loss import BalancedSoftmaxLoss
+from .base import ClassTotalsLoss
+from .class_balanced_loss import ClassBalancedLoss
+from .class_counts import ClassCountsLoss
+from .geometric_mean_loss import GeometricMeanLoss
+from .inverse_frequency_loss import InverseFrequencyLoss
+from .ldam_loss import LDAMLoss
+from .metric_weighted_loss import MetricWeightedLoss
+from .ohem_loss import OHEMLoss
 from .recall_loss import RecallLoss
+from .soft_iou_loss import SoftIoULoss
+from .softmax_focal_loss import SoftmaxFocalLoss
 
 #: What :func:`register_losses` makes known by name.
-LOSSES = (RecallLoss,)
+LOSSES = (
+    BalancedSoftmaxLoss,
+    ClassBalancedLoss,
+    GeometricMeanLoss,
+    InverseFrequencyLoss,
+    LDAMLoss,
+    MetricWeightedLoss,
+    OHEMLoss,
+    RecallLoss,
+    SoftIoULoss,
+    SoftmaxFocalLoss,
+)
 
 
 def register_losses(registry) -> None:
@@ -12,4 +34,19 @@ def register_losses(registry) -> None:
         registry.register_module(module=loss)
 
 
-__all__ = ['LOSSES', 'RecallLoss', 'register_losses']
+__all__ = [
+    'LOSSES',
+    'BalancedSoftmaxLoss',
+    'ClassBalancedLoss',
+    'ClassCountsLoss',
+    'ClassTotalsLoss',
+    'GeometricMeanLoss',
+    'InverseFrequencyLoss',
+    'LDAMLoss',
+    'MetricWeightedLoss',
+    'OHEMLoss',
+    'RecallLoss',
+    'SoftIoULoss',
+    'SoftmaxFocalLoss',
+    'register_losses',
+]

@@ -89,18 +89,23 @@ class ClassTotalsLoss(nn.Module):
         checks.choice('reduction_override', reduction_override, (None, 'mean'))
         if isinstance(logits, Tensor) and logits.ndim >= 2 and logits.shape[1] == 1:
             logits = torch.cat([torch.zeros_like(logits), logits], 1)
-        totals = select_totals(
-            self.fields,
-            logits,
-            target,
-            ignore_index=self._ignored(ignore_index, logits),
-            position_weight=weight,
-            align_corners=align_corners,
-            backend=self.backend,
-            **self.options(logits),
+        ignore_index = self._ignored(ignore_index, logits)
+        call = dict(ignore_index=ignore_index, position_weight=weight, align_corners=align_corners)
+        return self.loss_weight * self.compute(logits, target, avg_factor, call)
+
+    def compute(self, logits: Tensor, target: Tensor, avg_factor, call: dict) -> Tensor:
+        """Totals of this process, then of all, then the loss."""
+        totals = self.totals(logits, target, call)
+        denominator = self._denominator(totals, target, avg_factor)
+        if self._syncs:
+            totals, denominator = sync_totals(totals, denominator)
+        return self.from_totals(totals, denominator)
+
+    def totals(self, logits: Tensor, target: Tensor, call: dict) -> ClassTotals:
+        """Collect the totals the loss reads; ``call`` holds what came with the call."""
+        return select_totals(
+            self.fields, logits, target, backend=self.backend, **call, **self.options(logits)
         )
-        totals, denominator = self._globally(totals, self._denominator(totals, target, avg_factor))
-        return self.loss_weight * self.from_totals(totals, denominator)
 
     def options(self, logits: Tensor) -> dict:
         """Further arguments of :func:`class_totals`: a class bias, a margin, a focal gamma."""
@@ -116,16 +121,10 @@ class ClassTotalsLoss(nn.Module):
             return totals.support.sum()
         return torch.as_tensor(avg_factor, dtype=totals.support.dtype).to(totals.support.device)
 
-    def _globally(self, totals: ClassTotals, denominator: Tensor) -> tuple[ClassTotals, Tensor]:
+    @property
+    def _syncs(self) -> bool:
         # Not in evaluation: there processes need not hold the same number of batches.
-        return (
-            sync_totals(totals, denominator)
-            if self.sync and self.training
-            else (
-                totals,
-                denominator,
-            )
-        )
+        return self.sync and self.training
 
     def _ignored(self, ignore_index: int | None, logits: Tensor) -> int:
         if ignore_index is None:

@@ -5,6 +5,7 @@ import subprocess
 import zipfile
 
 import pytest
+import yaml
 
 from tests.test_tools.paths import ROOT, TOOLS
 
@@ -42,6 +43,12 @@ def test_requires_no_mm_package_unless_asked(wheel):
     assert {name for name, rest in requirements if 'extra' not in rest} == {'numpy', 'torch'}
     extras = re.findall(r'^Provides-Extra: (\S+)$', metadata, re.MULTILINE)
     assert set(extras) == {'dev', 'onedl', 'openmmlab'}
+
+
+def test_model_index_names_the_metafiles():
+    index = yaml.safe_load((ROOT / 'model-index.yml').read_text())
+    metafiles = {path for path in files_of('configs') if path.endswith('/metafile.yml')}
+    assert set(index['Import']) == metafiles
 
 
 @pytest.mark.parametrize('script', sorted(TOOLS.glob('*.sh')), ids=lambda path: path.name)

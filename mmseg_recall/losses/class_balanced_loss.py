@@ -1,0 +1,90 @@
+"""Class-balanced loss: weights by the effective number of samples."""
+
+import math
+import warnings
+from typing import Literal
+
+from torch import Tensor
+
+from ..functional import (
+    ClassTotals,
+    checks,
+    effective_number_weights,
+    one_vs_all,
+    weighted_cross_entropy,
+)
+from .class_counts import ClassCountsLoss
+
+
+class ClassBalancedLoss(ClassCountsLoss):
+    r"""A base loss weighted by the inverse effective number of samples of the true class.
+
+    .. math::
+        L = \frac{1}{N} \sum_n w_{y_n} \ell_n, \qquad
+        w_c \propto \frac{1 - \beta}{1 - \beta^{n_c}}, \quad \sum_c w_c = C
+
+    with :math:`\ell_n` the softmax cross entropy, or the sum over the C one-vs-all problems of the
+    sigmoid cross entropy or focal loss.
+
+    Args:
+        class_counts: See :class:`ClassCountsLoss`.
+        beta: In [0, 1). 0 weighs all classes the same; towards 1 the weights become inverse
+            frequencies. With counts far above 1 / (1 - beta), as pixel counts are, all weights are
+            equal: a warning says so.
+        base: ``'softmax'``, ``'sigmoid'`` or ``'focal'``.
+        gamma: At least 0, of the focal base.
+        **kwargs: ``min_count`` of :class:`ClassCountsLoss`, and those of :class:`ClassTotalsLoss`.
+
+    Raises:
+        ValueError: For an argument outside its range.
+
+    Reference:
+        Class-Balanced Loss Based on Effective Number of Samples, Eq. 6-13.
+
+    Examples:
+        >>> import torch
+        >>> loss = ClassBalancedLoss(class_counts=[100, 10], beta=0.9)
+        >>> loss(torch.tensor([[2., 0.], [1., 0.]]), torch.tensor([0, 1]))
+        tensor(0.8453)
+    """
+
+    fields = ('support', 'cross_entropy')
+    default_name = 'loss_class_balanced'
+
+    def __init__(
+        self,
+        class_counts,
+        beta: float = 0.999,
+        base: Literal['softmax', 'sigmoid', 'focal'] = 'softmax',
+        gamma: float = 0.5,
+        **kwargs,
+    ):
+        self.beta = checks.number('beta', beta, low=0, high=1, high_open=True)
+        self.base = checks.choice('base', base, ('softmax', 'sigmoid', 'focal'))
+        self.gamma = checks.number('gamma', gamma, low=0, high_open=True)
+        super().__init__(class_counts, **kwargs)
+
+    def set_class_counts(self, class_counts) -> None:
+        super().set_class_counts(class_counts)
+        fewest = self.class_counts.min().item()
+        # beta^n is below 1e-3 already for the rarest class: every weight is 1 to three digits.
+        if self.beta > 0 and fewest * -math.log(self.beta) > -math.log(1e-3):
+            warnings.warn(
+                f'beta={self.beta} balances nothing here: every class has over {fewest:.0f} '
+                'samples, (1 - beta) / (1 - beta^n) is the same for all of them. Use beta = '
+                f'1 - 1/N with N of the order of the counts ({1 - 1 / fewest:.10g}), or counts of images '
+                'instead of pixels',
+                stacklevel=2,
+            )
+
+    def totals(self, logits: Tensor, target: Tensor, call: dict) -> ClassTotals:
+        if self.base == 'softmax':
+            return super().totals(logits, target, call)
+        gamma = self.gamma if self.base == 'focal' else 0.0
+        sums, support = one_vs_all(logits, target, gamma=gamma, **call)
+        return ClassTotals(support, None, None, sums, None, None, None)
+
+    def from_totals(self, totals: ClassTotals, denominator: Tensor) -> Tensor:
+        counts = self.counts_for(len(totals.support), totals.support.device)
+        weight = effective_number_weights(counts, self.beta)
+        return weighted_cross_entropy(totals.cross_entropy, weight, denominator)

@@ -1,0 +1,45 @@
+"""Geometric mean loss: every class by its mean probability."""
+
+from torch import Tensor
+
+from ..functional import ClassTotals, geometric_mean
+from .class_counts import ClassCountsLoss
+
+
+class GeometricMeanLoss(ClassCountsLoss):
+    r"""Minus the log of the geometric mean over classes of the mean probability of each.
+
+    .. math::
+        L = -\frac{1}{|C'|} \sum_{c \in C'} \log \frac{1}{N_c} \sum_{y_n = c} \tilde p_{n, c},
+        \qquad \tilde p = \mathrm{softmax}(z + \log n)
+
+    over the classes :math:`C'` of the batch. MMPretrain's ``avg_factor`` has no meaning here.
+
+    Args:
+        class_counts: :math:`n`, see :class:`ClassCountsLoss`; ``None`` for plain softmax (the
+            ablation of Table 8).
+        **kwargs: ``min_count`` of :class:`ClassCountsLoss`, and those of :class:`ClassTotalsLoss`.
+
+    Reference:
+        Du and Wu, No One Left Behind: Improving the Worst Categories in Long-Tailed Learning,
+        Eq. 1-3.
+
+    Examples:
+        >>> import torch
+        >>> GeometricMeanLoss([3, 1])(torch.zeros(2, 2), torch.tensor([0, 1]))
+        tensor(0.8370)
+    """
+
+    fields = ('support', 'cross_entropy', 'confidence')
+    default_name = 'loss_geometric_mean'
+
+    def __init__(self, class_counts=None, **kwargs):
+        super().__init__(class_counts, **kwargs)
+
+    def options(self, logits: Tensor) -> dict:
+        if self.class_counts is None and not self.auto_class_counts:
+            return {}
+        return dict(class_bias=self.counts_for(logits.shape[1], logits.device).log())
+
+    def from_totals(self, totals: ClassTotals, denominator: Tensor) -> Tensor:
+        return geometric_mean(totals.confidence, totals.cross_entropy, totals.support)

@@ -1,0 +1,49 @@
+"""LDAM: a larger margin for rarer classes."""
+
+from torch import Tensor
+
+from ..functional import ClassTotals, checks, ldam_margins, weighted_cross_entropy
+from .class_counts import ClassCountsLoss
+from .class_weight import ClassWeightMixin
+
+
+class LDAMLoss(ClassWeightMixin, ClassCountsLoss):
+    r"""Cross entropy of :math:`s (z - \Delta_y 1[j = y])` with margins :math:`\propto n_y^{-1/4}`.
+
+    The paper has normalised features and weights; with a plain linear classifier lower ``scale``.
+
+    Args:
+        class_counts: :math:`n`, see :class:`ClassCountsLoss`.
+        max_margin: The margin of the rarest class, above 0.
+        scale: :math:`s`, above 0.
+        **kwargs: ``min_count`` of :class:`ClassCountsLoss`, and those of :class:`ClassTotalsLoss`.
+
+    Raises:
+        ValueError: For an argument outside its range.
+
+    Reference:
+        Cao et al., Learning Imbalanced Datasets with Label-Distribution-Aware Margin Loss, 2019.
+
+    Examples:
+        >>> import torch
+        >>> loss = LDAMLoss(class_counts=[16, 1], scale=1.0)
+        >>> loss(torch.zeros(1, 2), torch.tensor([1]))  # softplus(0.5)
+        tensor(0.9741)
+    """
+
+    fields = ('support', 'cross_entropy')
+    default_name = 'loss_ldam'
+
+    def __init__(self, class_counts, max_margin: float = 0.5, scale: float = 30.0, **kwargs):
+        super().__init__(class_counts, **kwargs)
+        self.max_margin = checks.number(
+            'max_margin', max_margin, low=0, low_open=True, high_open=True
+        )
+        self.scale = checks.number('scale', scale, low=0, low_open=True, high_open=True)
+
+    def options(self, logits: Tensor) -> dict:
+        counts = self.counts_for(logits.shape[1], logits.device)
+        return dict(target_margin=ldam_margins(counts, self.max_margin), scale=self.scale)
+
+    def from_totals(self, totals: ClassTotals, denominator: Tensor) -> Tensor:
+        return weighted_cross_entropy(totals.cross_entropy, self.weight_for(totals), denominator)

@@ -1,0 +1,62 @@
+"""Focal loss of the softmax: cross entropy of the positions that are not yet sure."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from ..functional import ClassTotals, checks, weighted_cross_entropy
+from .class_weight import ClassWeightMixin
+
+
+class SoftmaxFocalLoss(ClassWeightMixin):
+    r"""The mean of :math:`-\alpha_{y} (1 - p_y)^\gamma \log p_y` over valid positions.
+
+    Args:
+        gamma: At least 0; 0 is cross entropy.
+        alpha: C factors, one for each class; ``None`` for none.
+        **kwargs: See :class:`ClassTotalsLoss`.
+
+    Raises:
+        TypeError: If ``alpha`` is not a sequence of numbers.
+        ValueError: If ``gamma`` is negative, or ``alpha`` has negative numbers or, at the first
+            call, not C of them.
+
+    Reference:
+        Recall Loss for Imbalanced Image Classification and Semantic Segmentation, Eq. 6; Lin et
+        al., Focal Loss for Dense Object Detection, 2017.
+
+    Examples:
+        >>> import torch
+        >>> SoftmaxFocalLoss(gamma=1.0)(torch.zeros(2, 2), torch.tensor([0, 1]))
+        tensor(0.3466)
+    """
+
+    fields = ('support', 'focal')
+    default_name = 'loss_softmax_focal'
+
+    def __init__(self, gamma: float = 1.0, alpha: Sequence[float] | None = None, **kwargs):
+        super().__init__(**kwargs)
+        self.gamma = checks.number('gamma', gamma, low=0, high_open=True)
+        self.alpha = None if alpha is None else _factors(alpha)
+
+    def options(self, logits: Tensor) -> dict:
+        return dict(focal_gamma=self.gamma)
+
+    def from_totals(self, totals: ClassTotals, denominator: Tensor) -> Tensor:
+        weight = self.weight_for(totals)
+        if self.alpha is not None:
+            if len(self.alpha) != len(weight):
+                raise ValueError(
+                    f'alpha has {len(self.alpha)} numbers, but logits have C={len(weight)} classes'
+                )
+            weight = weight * weight.new_tensor(self.alpha)
+        return weighted_cross_entropy(totals.focal, weight, denominator)
+
+
+def _factors(alpha: Sequence[float]) -> list[float]:
+    if isinstance(alpha, torch.Tensor):
+        alpha = alpha.tolist()
+    if isinstance(alpha, str) or not isinstance(alpha, Sequence):
+        raise TypeError(f'alpha must be a sequence of one number for each class, but got {alpha!r}')
+    return [checks.number('alpha', factor, low=0, high_open=True) for factor in alpha]
