@@ -72,8 +72,8 @@ class ClassBalancedLoss(ClassCountsLoss):
             warnings.warn(
                 f'beta={self.beta} balances nothing here: every class has over {fewest:.0f} '
                 'samples, (1 - beta) / (1 - beta^n) is the same for all of them. Use beta = '
-                f'1 - 1/N with N of the order of the counts ({1 - 1 / fewest:.10g}), or counts of images '
-                'instead of pixels',
+                f'1 - 1/N with N of the order of the counts ({1 - 1 / fewest:.10g}), or counts of '
+                'images instead of pixels',
                 stacklevel=2,
             )
 
