@@ -22,12 +22,13 @@ def number(
     interval = f'{"(" if low_open else "["}{low:g}, {high:g}{")" if high_open else "]"}'
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f'{name} must be a number in {interval}, but got {value!r}')
-    inside = (low < value if low_open else low <= value) and (
-        value < high if high_open else value <= high
+    real = float(value)
+    inside = (low < real if low_open else low <= real) and (
+        real < high if high_open else real <= high
     )
-    if not inside or math.isnan(value):
+    if not inside:
         raise ValueError(f'{name} must be in {interval}, but got {value!r}')
-    return value
+    return real
 
 
 def integer(name: str, value, low: int) -> int:

@@ -50,5 +50,5 @@ def _bin_of(count: Tensor, digits: Tensor, valid: Tensor, sync: bool) -> tuple[T
     at_least = histogram.flip(0).cumsum(0).flip(0)
     # The last bin that still has enough at or above it; counted, since a search would wait.
     place = ((at_least >= count).sum() - 1).clamp_min(0)
-    inside = histogram[place]
-    return place, at_least[place] - inside, inside
+    inside = histogram.take(place)
+    return place, at_least.take(place) - inside, inside

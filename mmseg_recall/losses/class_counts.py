@@ -25,6 +25,8 @@ class ClassCountsLoss(ClassTotalsLoss):
             they are not known yet.
     """
 
+    class_counts: Tensor | None
+
     def __init__(self, class_counts, min_count: float | None = None, **kwargs):
         super().__init__(**kwargs)
         if min_count is not None:

@@ -14,6 +14,8 @@ class ClassWeightMixin(ClassTotalsLoss):
     sets them again after a resume.
     """
 
+    class_weight: Tensor | None
+
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         self.register_buffer('class_weight', None, persistent=False)

@@ -57,6 +57,7 @@ class RecallLoss(ClassTotalsLoss):
         tensor([1.0000, 0.5000])
     """
 
+    recall: Tensor | None
     fields = ('support', 'true_positive', 'cross_entropy')
     default_name = 'loss_recall'
 
