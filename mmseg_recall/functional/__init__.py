@@ -1,7 +1,7 @@
 """Logits and labels -> totals -> weights -> loss: tensors in, tensors out, torch alone."""
 
 from ..kernels import ClassTotals
-from .class_counts import positive_class_counts, read_class_counts
+from .class_counts import positive_class_counts, read_class_counts, saturated_beta
 from .class_totals import BACKEND_NAMES, class_totals, position_cross_entropy, select_totals
 from .hardest import keep_hardest
 from .losses import (
@@ -40,6 +40,7 @@ __all__ = [
     'positive_class_counts',
     'read_class_counts',
     'recall',
+    'saturated_beta',
     'select_totals',
     'soft_iou',
     'sum_over_processes',

@@ -1,6 +1,7 @@
 """How many samples or pixels each class has: from a list or a file."""
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -72,6 +73,33 @@ def positive_class_counts(counts: Tensor, min_count: float | None = None) -> Ten
             'set: remove them, or give min_count'
         )
     return counts
+
+
+def saturated_beta(class_counts: Tensor, beta: float) -> str | None:
+    r"""What to say where :math:`\beta^{n_c}` vanishes for every class, ``None`` elsewhere.
+
+    The effective number of samples :math:`(1 - \beta^n) / (1 - \beta)` is then the same for all
+    classes, and weights by it do nothing. Pixel counts are beyond that for the papers' beta.
+
+    Args:
+        class_counts: :math:`n_c > 0`, ``(C,)``.
+        beta: In [0, 1).
+
+    Examples:
+        >>> saturated_beta(torch.tensor([500., 50.]), beta=0.99) is None
+        True
+        >>> saturated_beta(torch.tensor([9e6, 1e6]), beta=0.99)[:30]
+        'beta=0.99 balances nothing her'
+    """
+    fewest = class_counts.min().item()
+    # Below 1e-3 already for the rarest class: every weight is 1 to three digits.
+    if beta == 0 or fewest * -math.log(beta) <= -math.log(1e-3):
+        return None
+    return (
+        f'beta={beta} balances nothing here: every class has at least {fewest:.0f} samples, '
+        '(1 - beta) / (1 - beta^n) is the same for all of them. Use beta = 1 - 1/N with N of the '
+        f'order of the counts ({1 - 1 / fewest:.10g}), or counts of images instead of pixels'
+    )
 
 
 def _read(path: Path):

@@ -1,6 +1,8 @@
 """MMEngine hooks, for segmentation and classification alike."""
 
+from .class_counts_hook import ClassCountsHook
+from .deferred_reweighting_hook import DeferredReweightingHook
 from .label_check_hook import LabelCheckHook
 from .recall_weights_hook import RecallWeightsHook
 
-__all__ = ['LabelCheckHook', 'RecallWeightsHook']
+__all__ = ['ClassCountsHook', 'DeferredReweightingHook', 'LabelCheckHook', 'RecallWeightsHook']

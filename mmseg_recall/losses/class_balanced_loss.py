@@ -1,6 +1,5 @@
 """Class-balanced loss: weights by the effective number of samples."""
 
-import math
 import warnings
 from typing import Literal
 
@@ -11,6 +10,7 @@ from ..functional import (
     checks,
     effective_number_weights,
     one_vs_all,
+    saturated_beta,
     weighted_cross_entropy,
 )
 from .class_counts import ClassCountsLoss
@@ -66,16 +66,9 @@ class ClassBalancedLoss(ClassCountsLoss):
 
     def set_class_counts(self, class_counts) -> None:
         super().set_class_counts(class_counts)
-        fewest = self.class_counts.min().item()
-        # beta^n is below 1e-3 already for the rarest class: every weight is 1 to three digits.
-        if self.beta > 0 and fewest * -math.log(self.beta) > -math.log(1e-3):
-            warnings.warn(
-                f'beta={self.beta} balances nothing here: every class has over {fewest:.0f} '
-                'samples, (1 - beta) / (1 - beta^n) is the same for all of them. Use beta = '
-                f'1 - 1/N with N of the order of the counts ({1 - 1 / fewest:.10g}), or counts of '
-                'images instead of pixels',
-                stacklevel=2,
-            )
+        message = saturated_beta(self.class_counts, self.beta)
+        if message:
+            warnings.warn(message, stacklevel=2)
 
     def totals(self, logits: Tensor, target: Tensor, call: dict) -> ClassTotals:
         if self.base == 'softmax':

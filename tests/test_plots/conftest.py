@@ -15,7 +15,7 @@ def saved_figures(monkeypatch):
         figures.append(figure)
         return save(figure, path)
 
-    for module in ('per_class', 'recall_weights', 'overlays'):
+    for module in ('class_counts', 'per_class', 'recall_weights', 'overlays'):
         monkeypatch.setattr(f'mmseg_recall.plots.{module}.save', spy)
     return figures
 

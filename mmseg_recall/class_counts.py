@@ -1,0 +1,289 @@
+"""How often each class occurs in a training set: what ``class_counts='auto'`` asks for."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.progress import track
+from torch.utils.data import DataLoader, Dataset
+
+NUM_WORKERS = min(8, os.cpu_count() or 1)
+IGNORED = 255
+"""MMSegmentation's label of pixels that belong to no class."""
+
+
+@dataclass(frozen=True)
+class ClassCounts:
+    """The occurrences of each class in a training set.
+
+    Attributes:
+        classes (list[str]): Class names, by label.
+        unit (str): What is counted: ``'pixels'`` or ``'samples'``.
+        counts (list[int]): Occurrences of each class.
+        images (list[int]): Images that contain the class.
+        num_images (int): Images altogether.
+    """
+
+    classes: list[str]
+    unit: str
+    counts: list[int]
+    images: list[int]
+    num_images: int
+
+    @property
+    def unseen(self) -> list[str]:
+        """Names of the classes that never occur."""
+        return [name for name, count in zip(self.classes, self.counts) if count == 0]
+
+    def save(self, path: str | Path) -> Path:
+        """Write the JSON that every argument ``class_counts`` reads: whole, or not at all."""
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = path.with_name(f'{path.name}.{os.getpid()}.tmp')
+        unfinished.write_text(json.dumps(asdict(self), indent=1))
+        os.replace(unfinished, path)
+        return path
+
+    @classmethod
+    def load(cls, path: str | Path) -> ClassCounts:
+        """Read what :meth:`save` wrote."""
+        return cls(**json.loads(Path(path).read_text()))
+
+
+def count_classes(
+    dataset,
+    num_classes: int | None = None,
+    ignore_index: int | None = None,
+    num_workers: int = NUM_WORKERS,
+) -> ClassCounts:
+    r"""Count :math:`n_c`, the pixels or samples of each class, in the pictures of a dataset.
+
+    Classification datasets are counted from their list of annotations; a sample of several labels
+    counts for each of them. For segmentation every label map is read, by the pipeline's transforms
+    whose names start with ``Load`` (``LoadAnnotations`` with its ``reduce_zero_label`` and
+    ``label_map``); those that load images alone, and all that follow (crops, flips), are left out.
+
+    Wrappers are looked through: the parts of a ``ConcatDataset`` are added, and whatever shows the
+    pictures of one dataset again (``RepeatDataset``, ``ClassBalancedDataset``, mixing wrappers)
+    has the counts of that dataset.
+
+    Args:
+        dataset: A dataset of MMEngine's kind, or wrappers around some.
+        num_classes (int, optional): The number of classes, where ``metainfo`` does not name them.
+        ignore_index (int, optional): Label of pixels that do not count; default: the dataset's,
+            255. In classification no label is ignored.
+        num_workers (int): Processes that read label maps; 0 reads them in this one.
+
+    Returns:
+        ClassCounts: The counts, whose ``save`` writes the file that losses read.
+
+    Raises:
+        ValueError: If the dataset is empty, if neither it nor ``num_classes`` says what the classes
+            are, if its pipeline loads no label map, or if a label is no class.
+
+    Example:
+        >>> from mmengine.dataset import BaseDataset, RepeatDataset
+        >>> class Birds(BaseDataset):
+        ...     METAINFO = dict(classes=('robin', 'ibis'))
+        ...     def load_data_list(self):
+        ...         return [dict(gt_label=label) for label in (0, 0, 1)]
+        >>> count_classes(RepeatDataset(Birds(), times=5)).counts
+        [2, 1]
+    """
+    parts = _parts(dataset)
+    names = _names(parts[0], num_classes)
+    totals = np.zeros((2, len(names)), np.int64)
+    for part in parts:
+        ignored = _ignored(part, ignore_index)
+        for index, (labels, counts) in enumerate(_tallies(part, num_workers)):
+            kept = labels != ignored if ignored is not None else np.full(len(labels), True)
+            labels = labels[kept]
+            _check(labels, names, ignored, part, index)
+            totals[0, labels] += counts[kept]
+            totals[1, labels] += 1
+    counts, images = totals.tolist()
+    unit = 'samples' if _is_classification(parts[0]) else 'pixels'
+    return ClassCounts(names, unit, counts, images, sum(map(len, parts)))
+
+
+def cached_class_counts(
+    dataset,
+    folder: str | Path,
+    num_classes: int | None = None,
+    ignore_index: int | None = None,
+    num_workers: int = NUM_WORKERS,
+) -> ClassCounts:
+    """:func:`count_classes`, from ``folder/class_counts_<fingerprint>.json`` where that exists.
+
+    The fingerprint is of everything the counts depend on: classes, ignored label, loading
+    transforms, label mapping, and the labels or the label maps' paths, sizes and times.
+
+    Args:
+        dataset: See :func:`count_classes`, as for the other arguments.
+        folder (str or Path): Where to look for the file, and to leave it.
+
+    Returns:
+        ClassCounts: The counts.
+
+    Raises:
+        ValueError: See :func:`count_classes`.
+    """
+    digest = _fingerprint(dataset, num_classes, ignore_index)
+    path = Path(folder) / f'class_counts_{digest}.json'
+    if not path.exists():
+        count_classes(dataset, num_classes, ignore_index, num_workers).save(path)
+    return ClassCounts.load(path)
+
+
+# --- what is in a dataset -----------------------------------------------------------------------
+
+
+def _parts(dataset) -> list:
+    """The datasets inside of wrappers."""
+    dataset.full_init()
+    if hasattr(dataset, 'datasets'):
+        return [part for inner in dataset.datasets for part in _parts(inner)]
+    if hasattr(dataset, 'dataset'):
+        return _parts(dataset.dataset)
+    if not len(dataset):
+        raise ValueError(f'cannot count the classes of {type(dataset).__name__}: it is empty')
+    return [dataset]
+
+
+def _names(part, num_classes: int | None) -> list[str]:
+    names = part.metainfo.get('classes')
+    if names is None and num_classes is None:
+        raise ValueError(
+            f'cannot count the classes of {type(part).__name__}: neither its metainfo nor a head '
+            'of the model says which there are. Set metainfo=dict(classes=...) in the dataset'
+        )
+    return list(map(str, names if names is not None else range(num_classes)))
+
+
+def _is_classification(part) -> bool:
+    return 'gt_label' in part.get_data_info(0)
+
+
+def _ignored(part, ignore_index: int | None) -> int | None:
+    if _is_classification(part):
+        return None
+    return getattr(part, 'ignore_index', IGNORED) if ignore_index is None else ignore_index
+
+
+def _check(labels: np.ndarray, names: list[str], ignored: int | None, part, index: int) -> None:
+    wrong = labels[(labels < 0) | (labels >= len(names))]
+    if wrong.size:
+        info = part.get_data_info(index)
+        path = info.get('seg_map_path') or info.get('img_path') or f'sample {index}'
+        raise ValueError(
+            f'{path} has the labels {wrong.tolist()}, but there are {len(names)} classes and '
+            f'ignore_index={ignored}: labels must be in [0, {len(names)}) or be ignored. Where 0 '
+            'means "no class", set reduce_zero_label=True in the dataset; where the labels are ids '
+            'of another list, map them with label_map'
+        )
+
+
+# --- counting -----------------------------------------------------------------------------------
+
+
+def _tallies(part, num_workers: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """For each picture the labels in it, each once, and how often each occurs."""
+    if _is_classification(part):
+        for index in range(len(part)):
+            labels = np.asarray(part.get_data_info(index)['gt_label'], np.int64)
+            yield np.unique(labels, return_counts=True)
+        return
+    # A generator of its own: counting must not move the training's random numbers on.
+    loader = DataLoader(
+        _LabelMaps(part),
+        batch_size=None,
+        num_workers=num_workers,
+        generator=torch.Generator(),
+        collate_fn=_as_is,
+    )
+    tallies = iter(loader)  # starts the processes, before the progress bar starts its thread
+    yield from track(tallies, description='Counting classes', total=len(part))
+
+
+class _LabelMaps(Dataset):
+    """The tallies of a segmentation dataset's label maps."""
+
+    def __init__(self, part):
+        self.part = part
+        # Copies: LoadAnnotations remembers what it has met in its first picture.
+        self.loaders = copy.deepcopy(_loaders(part))
+
+    def __len__(self) -> int:
+        return len(self.part)
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        results = self.part.get_data_info(index)
+        for load in self.loaders:
+            results = load(results)
+        if 'gt_seg_map' not in results:
+            raise ValueError(
+                f'cannot count the classes of {type(self.part).__name__}: no transform of its '
+                'pipeline whose name starts with Load, such as LoadAnnotations, gives gt_seg_map'
+            )
+        return _tally(results['gt_seg_map'])
+
+
+def _loaders(part) -> list:
+    """The transforms that load labels: not those for images, which take the most time."""
+    names = [type(transform).__name__ for transform in part.pipeline.transforms]
+    return [
+        transform
+        for transform, name in zip(part.pipeline.transforms, names)
+        if name.startswith('Load') and 'Image' not in name
+    ]
+
+
+def _tally(label_map: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    if label_map.dtype != np.uint8:
+        return np.unique(label_map, return_counts=True)
+    counts = np.bincount(label_map.ravel(), minlength=256)  # several times as fast
+    labels = counts.nonzero()[0]
+    return labels, counts[labels]
+
+
+def _as_is(sample):
+    """Keeps DataLoader from making tensors (a lambda would not reach spawned workers)."""
+    return sample
+
+
+# --- cache --------------------------------------------------------------------------------------
+
+
+def _fingerprint(dataset, num_classes: int | None, ignore_index: int | None) -> str:
+    digest = hashlib.sha256()
+    for part in _parts(dataset):
+        loaders = [(type(load).__name__, sorted(vars(load).items())) for load in _loaders(part)]
+        about = _names(part, num_classes), _ignored(part, ignore_index), loaders
+        digest.update(repr(about).encode())
+        for index in range(len(part)):
+            digest.update(repr(_annotation(part.get_data_info(index))).encode())
+    return digest.hexdigest()[:16]
+
+
+def _annotation(info: dict) -> tuple:
+    """What the labels of a picture depend on."""
+    if 'gt_label' in info:
+        return tuple(np.atleast_1d(info['gt_label']).tolist())
+    path = info.get('seg_map_path') or info['img_path']
+    return path, info.get('label_map'), info.get('reduce_zero_label'), _size_and_time(path)
+
+
+def _size_and_time(path: str) -> tuple[int, int] | None:
+    try:
+        state = os.stat(path)
+    except OSError:  # not a local file: its address is all that is known
+        return None
+    return state.st_size, state.st_mtime_ns
