@@ -111,7 +111,9 @@ def test_label_map(tmp_path):
     from mmseg.datasets import BaseSegDataset
 
     class FourClasses(BaseSegDataset):
-        METAINFO = dict(classes=('road', 'pole', 'sign', 'sky'), palette=[[c] * 3 for c in range(4)])
+        METAINFO = dict(
+            classes=('road', 'pole', 'sign', 'sky'), palette=[[c] * 3 for c in range(4)]
+        )
 
     root = write_maps(tmp_path)
     config = files(root, metainfo=dict(classes=('sky', 'pole')))
