@@ -104,10 +104,11 @@ def count_classes(
     for part in parts:
         ignored = _ignored(part, ignore_index)
         for index, (labels, counts) in enumerate(_tallies(part, num_workers)):
-            kept = labels != ignored if ignored is not None else np.full(len(labels), True)
-            labels = labels[kept]
+            if ignored is not None:
+                kept = labels != ignored
+                labels, counts = labels[kept], counts[kept]
             _check(labels, names, ignored, part, index)
-            totals[0, labels] += counts[kept]
+            totals[0, labels] += counts
             totals[1, labels] += 1
     counts, images = totals.tolist()
     unit = 'samples' if _is_classification(parts[0]) else 'pixels'
@@ -198,8 +199,8 @@ def _tallies(part, num_workers: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """For each picture the labels in it, each once, and how often each occurs."""
     if _is_classification(part):
         for index in range(len(part)):
-            labels = np.asarray(part.get_data_info(index)['gt_label'], np.int64)
-            yield np.unique(labels, return_counts=True)
+            labels = np.array(part.get_data_info(index)['gt_label'], np.int64, ndmin=1)
+            yield labels, np.ones_like(labels)
         return
     # A generator of its own: counting must not move the training's random numbers on.
     loader = DataLoader(

@@ -28,3 +28,8 @@ def make_batch(logits_shape, target_shape, seed=0):
 def positions(logits, target):
     """The batch as plain lists, one entry a position, for the slow references."""
     return logits.movedim(1, -1).flatten(0, -2).tolist(), target.flatten().tolist()
+
+
+def make_counts(num_classes):
+    """Class counts between 2 and 102, a different one for each of up to 101 classes."""
+    return [2 + 37 * c % 101 for c in range(num_classes)]

@@ -31,7 +31,8 @@ def keep_hardest(losses: Tensor, count: Tensor, sync: bool = False) -> Tensor:
         tensor([0.5000, 1.0000, 0.0000, 0.5000, 1.0000])
     """
     valid = losses >= 0
-    bits = losses.float().clamp_min(0).view(torch.int32)
+    # Zeros first: -log p of a certain position is -0.0, whose bits are those of no other zero.
+    bits = torch.where(losses > 0, losses, 0.0).float().view(torch.int32)
     upper, lower = bits >> HALF, bits & (1 << HALF) - 1
     top, above, _ = _bin_of(count, upper, valid, sync)
     low, above_low, tied = _bin_of(count - above, lower, valid & (upper == top), sync)

@@ -5,17 +5,19 @@ others and q = sigmoid(t), f = -(1 - q)^gamma log q and df/dt = (1 - q)^gamma (g
 """
 
 import math
-from fractions import Fraction
+from decimal import Decimal, localcontext
 
 from tests.reference.cross_entropy import cross_entropy
 from tests.reference.softmax import counted, no_gradient
 
 
 def class_balanced_weights(class_counts, beta):
-    """(1 - beta) / (1 - beta^n), of sum C, by exact fractions of whole counts."""
-    beta = Fraction(beta)
-    weights = [(1 - beta) / (1 - beta**count) for count in class_counts]
-    return [float(len(weights) * weight / sum(weights)) for weight in weights]
+    """(1 - beta) / (1 - beta^n), of sum C, with 60 digits: n and beta as large as they get."""
+    with localcontext(prec=60):
+        beta = Decimal(beta)
+        weights = [(1 - beta) / (1 - beta ** Decimal(count)) for count in class_counts]
+        total = sum(weights)
+        return [float(len(weights) * weight / total) for weight in weights]
 
 
 def one_vs_all(z, y, gamma=0.0):

@@ -20,7 +20,8 @@ def keep_hardest(losses, count):
 def ohem_loss(logits, target, position_weight=None, keep_ratio=0.7, thresh=None, min_kept=1):
     """(loss, gradient): mean over the positions kept."""
     positions = list(counted(logits, target, position_weight))
-    losses = [-log_softmax(z)[y] for _, z, y, _ in positions]
+    # Rounded, so that losses tie that differ by the upsampling's rounding alone.
+    losses = [round(-log_softmax(z)[y], 9) for _, z, y, _ in positions]
     if thresh is None:
         count = math.floor(keep_ratio * len(positions))
     else:

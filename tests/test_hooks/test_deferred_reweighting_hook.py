@@ -108,29 +108,30 @@ class NoteWeights(Hook):
 @pytest.mark.parametrize('by_epoch', [True, False])
 def test_training(tmp_path, by_epoch):
     """Two epochs of two iterations, then a third one after a resume."""
-    counts = list(range(10, 10 + CLASSES))
-    loop = dict(type='EpochBasedTrainLoop', max_epochs=2, _delete_=True)
-    checkpoint = dict(type='CheckpointHook', by_epoch=by_epoch, interval=1 if by_epoch else 4)
-    config = {
-        'custom_hooks': [dict(type='DeferredReweightingHook', begin=1 if by_epoch else 3)],
-        'train_cfg': loop if by_epoch else dict(type='IterBasedTrainLoop', max_iters=4),
-        'train_dataloader.dataset.num_images': 4,
-        'train_dataloader.sampler': dict(type='DefaultSampler', shuffle=False, _delete_=True),
-        'default_hooks.checkpoint': dict(checkpoint, _delete_=True),
-    }
+    loss = dict(type='LDAMLoss', class_counts=list(range(10, 10 + CLASSES)))
+    hook = dict(type='DeferredReweightingHook', begin=1 if by_epoch else 3)
 
-    def train(**overrides):
-        loss = dict(type='LDAMLoss', class_counts=counts)
-        runner = build_toy_runner(tmp_path, loss, **config, **overrides)
-        runner.register_hook(NoteWeights())
+    def train(epochs, **overrides):
+        by_epochs = dict(type='EpochBasedTrainLoop', max_epochs=epochs, _delete_=True)
+        by_iterations = dict(type='IterBasedTrainLoop', max_iters=2 * epochs)
+        config = {
+            'custom_hooks': [hook],
+            'train_cfg': by_epochs if by_epoch else by_iterations,
+            'train_dataloader.dataset.num_images': 4,
+            'train_dataloader.sampler.type': 'DefaultSampler',
+            'default_hooks.checkpoint.by_epoch': by_epoch,
+            **overrides,
+        }
+        runner = build_toy_runner(tmp_path, loss, **config)
+        note = NoteWeights()
+        runner.register_hook(note)
         runner.train()
-        return runner.hooks[-1].on
+        return note.on
 
-    on = train()
+    on = train(epochs=2)
     assert on == [(0, False), (1, False), (2, by_epoch), (3, True)]
     time.sleep(1)  # MMEngine names a run's log folder by the second
-    longer = {'train_cfg.max_epochs': 3} if by_epoch else {'train_cfg.max_iters': 6}
-    assert train(resume=True, **longer) == [(4, True), (5, True)]
+    assert train(epochs=3, resume=True) == [(4, True), (5, True)]
 
 
 def test_begin_behind_the_end(caplog):

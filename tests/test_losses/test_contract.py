@@ -4,25 +4,88 @@
 """
 
 import warnings
+from functools import partial
 
 import pytest
 import torch
 
-from mmseg_recall.losses import LOSSES, RecallLoss
-from tests.batches import make_batch
+from mmseg_recall.losses import (
+    LOSSES,
+    BalancedSoftmaxLoss,
+    ClassBalancedLoss,
+    GeometricMeanLoss,
+    InverseFrequencyLoss,
+    LDAMLoss,
+    MetricWeightedLoss,
+    OHEMLoss,
+    RecallLoss,
+    SoftIoULoss,
+    SoftmaxFocalLoss,
+)
+from tests.batches import make_batch, make_counts
 from tests.tolerances import FLOAT64
 
+#: The test's number of classes is known when the loss is called: see ``build``.
+COUNTS = dict(class_counts='auto')
 CONFIGS = {
     'recall': (RecallLoss, {}),
     'recall, moving average': (RecallLoss, dict(alpha=0.5)),
     'recall, normalised by weight': (RecallLoss, dict(normalizer='weight')),
+    'precision': (MetricWeightedLoss, dict(metric='precision')),
+    'tversky': (
+        MetricWeightedLoss,
+        dict(metric='tversky', tversky_alpha=0.2, tversky_beta=0.9),
+    ),
+    'inverse frequency': (InverseFrequencyLoss, {}),
+    'inverse frequency, counts': (InverseFrequencyLoss, COUNTS),
+    'class-balanced': (ClassBalancedLoss, COUNTS),
+    'class-balanced sigmoid': (ClassBalancedLoss, dict(COUNTS, base='sigmoid', beta=0.9)),
+    'class-balanced focal': (ClassBalancedLoss, dict(COUNTS, base='focal', gamma=2.0)),
+    'soft IoU': (SoftIoULoss, {}),
+    'soft IoU, all classes': (SoftIoULoss, dict(classes='all')),
+    'soft IoU per image': (SoftIoULoss, dict(per_image=True)),
+    'OHEM': (OHEMLoss, {}),
+    'OHEM, threshold': (OHEMLoss, dict(thresh=0.5, min_kept=2)),
+    'focal': (SoftmaxFocalLoss, {}),
+    'focal, gamma 2': (SoftmaxFocalLoss, dict(gamma=2.0)),
+    'balanced softmax': (BalancedSoftmaxLoss, COUNTS),
+    'balanced softmax, 1/4': (BalancedSoftmaxLoss, dict(COUNTS, tau=0.25)),
+    'geometric mean': (GeometricMeanLoss, COUNTS),
+    'geometric mean, plain': (GeometricMeanLoss, {}),
+    'LDAM': (LDAMLoss, COUNTS),
 }
+#: No mean over valid positions, so avg_factor means nothing: an explicit normalizer, a mean over
+#: classes or images, or a mean over the positions kept.
+NO_AVG_FACTOR = {
+    'recall, normalised by weight',
+    'inverse frequency',
+    'soft IoU',
+    'soft IoU, all classes',
+    'soft IoU per image',
+    'OHEM',
+    'OHEM, threshold',
+    'geometric mean',
+    'geometric mean, plain',
+}
+
+
+def give_counts(loss, arguments):
+    """Before the first call: counts for as many classes as the logits have."""
+    if loss.class_counts is None:
+        loss.set_class_counts(make_counts(max(arguments[0].shape[1], 2)))
+
+
+def make(name, **kwargs):
+    loss, arguments = CONFIGS[name]
+    loss = loss(**arguments, **kwargs)
+    if 'class_counts' in arguments:
+        loss.register_forward_pre_hook(give_counts)
+    return loss
 
 
 @pytest.fixture(params=CONFIGS)
 def build(request):
-    loss, arguments = CONFIGS[request.param]
-    return lambda **kwargs: loss(**arguments, **kwargs)
+    return partial(make, request.param)
 
 
 def value_and_gradient(loss, logits, *args, **kwargs):
@@ -127,6 +190,16 @@ def test_calls_of_both_libraries(build):
     assert build()(logits, target, avg_factor=torch.tensor(6), reduction_override='mean').isfinite()
     with pytest.raises(ValueError, match="reduction_override must be one of None, 'mean'"):
         build()(logits, target, reduction_override='none')
+
+
+@pytest.mark.parametrize('name', CONFIGS)
+def test_avg_factor_takes_the_place_of_the_number_of_valid_positions(name):
+    logits, target = make_batch((2, 5, 7, 6), (2, 7, 6))
+    valid = (target != 255).sum().item()
+    factor = 1 if name in NO_AVG_FACTOR else 2
+    torch.testing.assert_close(
+        make(name)(logits, target, avg_factor=valid / 2), factor * make(name)(logits, target)
+    )
 
 
 def test_name_and_weight(build):

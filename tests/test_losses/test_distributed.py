@@ -9,14 +9,41 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from torch.nn.parallel import DistributedDataParallel
 
-from mmseg_recall.losses import RecallLoss
+from mmseg_recall.losses import (
+    LOSSES,
+    BalancedSoftmaxLoss,
+    ClassBalancedLoss,
+    GeometricMeanLoss,
+    InverseFrequencyLoss,
+    LDAMLoss,
+    MetricWeightedLoss,
+    OHEMLoss,
+    RecallLoss,
+    SoftIoULoss,
+    SoftmaxFocalLoss,
+)
 from tests.tolerances import DISTRIBUTED, assert_relative
 
+COUNTS = dict(class_counts=[50, 20, 7, 3])
 SYNCED = {
     'recall': (RecallLoss, {}),
     'recall, moving average': (RecallLoss, dict(alpha=0.3)),
     'recall, normalised by weight': (RecallLoss, dict(normalizer='weight')),
     'recall, over all positions': (RecallLoss, dict(normalizer='all', min_false_negatives=1)),
+    'dice': (MetricWeightedLoss, dict(metric='dice')),
+    'inverse frequency': (InverseFrequencyLoss, {}),
+    'inverse frequency, counts': (InverseFrequencyLoss, COUNTS),
+    'class-balanced': (ClassBalancedLoss, COUNTS),
+    'class-balanced focal': (ClassBalancedLoss, dict(COUNTS, base='focal')),
+    'soft IoU': (SoftIoULoss, {}),
+    'soft IoU, all classes': (SoftIoULoss, dict(classes='all')),
+    'soft IoU per image': (SoftIoULoss, dict(per_image=True)),
+    'OHEM': (OHEMLoss, {}),
+    'OHEM, threshold': (OHEMLoss, dict(thresh=0.2, min_kept=200)),
+    'focal': (SoftmaxFocalLoss, dict(gamma=2.0)),
+    'balanced softmax': (BalancedSoftmaxLoss, COUNTS),
+    'geometric mean': (GeometricMeanLoss, COUNTS),
+    'LDAM': (LDAMLoss, dict(COUNTS, scale=3.0)),
 }
 #: Images of the first and the second process in each step; the last second one is ignored wholly.
 SPLITS = [(1, 3), (3, 1), (2, 2)]
@@ -80,6 +107,10 @@ def results():
         shared = manager.dict()
         mp.spawn(worker, (port, shared), nprocs=2)
         yield dict(shared)
+
+
+def test_every_loss_is_tried():
+    assert {loss for loss, _ in SYNCED.values()} == set(LOSSES)
 
 
 @pytest.mark.parametrize('name', SYNCED)
