@@ -39,7 +39,7 @@ def keep_hardest(losses: Tensor, count: Tensor, sync: bool = False) -> Tensor:
     share = (count - above - above_low) / tied.clamp_min(1)
     smallest = (top << HALF) + low
     kept = torch.where(bits == smallest, share, (bits > smallest).to(share.dtype))
-    return torch.where(valid, kept, 0.0).to(losses.dtype)
+    return torch.where(valid & (count > 0), kept, 0.0).to(losses.dtype)
 
 
 def _bin_of(count: Tensor, digits: Tensor, valid: Tensor, sync: bool) -> tuple[Tensor, ...]:

@@ -33,7 +33,7 @@ from .interpolation import interpolation_matrix
 from .labels import split_labels
 
 #: Logits in a strip: a few MiB with its copies, and few enough strips to start cheaply.
-STRIP_ELEMENTS = 2**19
+STRIP_ELEMENTS = 2**18
 
 
 @torch.compiler.disable
@@ -152,8 +152,8 @@ class _Upsampled:
         image, down, lines = self._lines(span)
         if image != self.image:
             self.image = image
-            source = self.logits[image].to(self.across.dtype).transpose(0, 1)
-            self.wide = (source @ self.across.T).flatten(1)
+            lines_first = self.logits[image].to(self.across.dtype).transpose(0, 1)
+            self.wide = (lines_first.flatten(0, 1) @ self.across.T).view(len(lines_first), -1)
         return (down @ self.wide[lines]).view(-1, self.num_classes, self.length)
 
     def start_gradient(self, logits: Tensor) -> Tensor:
@@ -166,8 +166,8 @@ class _Upsampled:
             self.wide_grad = torch.zeros_like(self.wide)
         self.wide_grad[lines].addmm_(down.T, strip.flatten(1))
         if span.r1 == (image + 1) * self.height:
-            wide = self.wide_grad.view(-1, self.num_classes, self.length)
-            self.grad[image] = (wide @ self.across).transpose(0, 1)
+            grad = self.wide_grad.view(-1, self.length) @ self.across
+            self.grad[image] = grad.view(-1, self.num_classes, grad.shape[1]).transpose(0, 1)
 
 
 def _source(logits: Tensor, target: Tensor, options: Options) -> _SameResolution | _Upsampled:

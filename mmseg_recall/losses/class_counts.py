@@ -1,5 +1,7 @@
 """What losses that know the training set's class counts share."""
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
@@ -26,6 +28,8 @@ class ClassCountsLoss(ClassTotalsLoss):
     """
 
     class_counts: Tensor | None
+    #: Whether the loss is one without counts too; ``None`` is an error otherwise.
+    counts_optional: ClassVar[bool] = False
 
     def __init__(self, class_counts, min_count: float | None = None, **kwargs):
         super().__init__(**kwargs)
@@ -35,7 +39,8 @@ class ClassCountsLoss(ClassTotalsLoss):
         #: Whether the counts are to come from the training set.
         self.auto_class_counts = isinstance(class_counts, str) and class_counts == AUTO
         self.register_buffer('class_counts', None)
-        if class_counts is not None and not self.auto_class_counts:
+        without = class_counts is None and self.counts_optional
+        if not without and not self.auto_class_counts:
             self.set_class_counts(class_counts)
 
     def set_class_counts(self, class_counts) -> None:

@@ -32,6 +32,7 @@ class GeometricMeanLoss(ClassCountsLoss):
 
     fields = ('support', 'cross_entropy', 'confidence')
     default_name = 'loss_geometric_mean'
+    counts_optional = True
 
     def __init__(self, class_counts=None, **kwargs):
         super().__init__(class_counts, **kwargs)

@@ -37,6 +37,7 @@ class InverseFrequencyLoss(ClassCountsLoss):
 
     fields = ('support', 'cross_entropy')
     default_name = 'loss_inverse_frequency'
+    counts_optional = True
 
     def __init__(self, class_counts=None, **kwargs):
         super().__init__(class_counts, **kwargs)

@@ -46,11 +46,11 @@ class SoftIoULoss(ClassTotalsLoss):
         self.classes = checks.choice('classes', classes, ('present', 'all'))
 
     def compute(self, logits: Tensor, target: Tensor, avg_factor, call: dict) -> Tensor:
-        if not self.per_image or not len(logits):
+        if not self.per_image:
             return super().compute(logits, target, avg_factor, call)
         losses, seen = [], []
         weight = call.pop('position_weight')
-        for n in range(len(logits)):
+        for n in range(max(len(logits), 1)):  # an empty batch is an empty image: all ranks sum
             image = slice(n, n + 1)
             part = None if weight is None else weight[image]
             totals = self.totals(logits[image], target[image], dict(call, position_weight=part))

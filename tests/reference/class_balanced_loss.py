@@ -1,7 +1,8 @@
 """Class-balanced loss: Eq. 6-13 of its paper.
 
 The sigmoid and focal bases sum over one-vs-all terms: with t = z for the true class and -z for the
-others and q = sigmoid(t), f = -(1 - q)^gamma log q and df/dt = (1 - q)^gamma (gamma q log q - 1 + q).
+others and q = sigmoid(t), f = -(1 - q)^gamma log q
+and df/dt = (1 - q)^gamma (gamma q log q - 1 + q).
 """
 
 import math

@@ -31,7 +31,7 @@ CONFIGS = {
     'recall': (RecallLoss, {}),
     'recall, moving average': (RecallLoss, dict(alpha=0.5)),
     'recall, normalised by weight': (RecallLoss, dict(normalizer='weight')),
-    'precision': (MetricWeightedLoss, dict(metric='precision')),
+    'jaccard': (MetricWeightedLoss, dict(metric='jaccard')),
     'tversky': (
         MetricWeightedLoss,
         dict(metric='tversky', tversky_alpha=0.2, tversky_beta=0.9),

@@ -22,7 +22,7 @@ from mmseg_recall.losses import (
     SoftIoULoss,
     SoftmaxFocalLoss,
 )
-from tests.tolerances import DISTRIBUTED, assert_relative
+from tests.tolerances import DISTRIBUTED, FLOAT64, assert_relative, assert_within_budget
 
 COUNTS = dict(class_counts=[50, 20, 7, 3])
 SYNCED = {
@@ -45,8 +45,9 @@ SYNCED = {
     'geometric mean': (GeometricMeanLoss, COUNTS),
     'LDAM': (LDAMLoss, dict(COUNTS, scale=3.0)),
 }
-#: Images of the first and the second process in each step; the last second one is ignored wholly.
-SPLITS = [(1, 3), (3, 1), (2, 2)]
+#: Images of the first and the second process in each step; one step's second ones are ignored
+#: wholly, the last step has none.
+SPLITS = [(1, 3), (3, 1), (2, 2), (2, 0)]
 IGNORED_STEP = 2
 
 
@@ -68,7 +69,7 @@ def make_model():
     return torch.nn.Conv2d(3, 4, 3, padding=1)
 
 
-def train(model, loss, shard=None):
+def train(model, loss, shard=None, dtype=torch.float32):
     """Gradients and values of each step; the loss keeps its state over the steps."""
     history = []
     for (first, _), (images, target) in zip(SPLITS, make_steps()):
@@ -76,7 +77,7 @@ def train(model, loss, shard=None):
             part = slice(None, first) if shard == 0 else slice(first, None)
             images, target = images[part], target[part]
         model.zero_grad()
-        value = loss(model(images), target)
+        value = loss(model(images.to(dtype)), target)
         value.backward()
         history.append((value.detach(), [p.grad.clone() for p in model.parameters()]))
     return history
@@ -87,8 +88,9 @@ def worker(rank, port, results):
     dist.init_process_group('gloo', rank=rank, world_size=2)
     torch.set_num_threads(1)
     for name, (loss, arguments) in SYNCED.items():
-        model = DistributedDataParallel(make_model())
-        results[rank, name] = train(model, loss(**arguments), rank)
+        for dtype in (torch.float32, torch.float64):
+            model = DistributedDataParallel(make_model().to(dtype))
+            results[rank, name, dtype] = train(model, loss(**arguments), rank, dtype)
     results[rank, 'not synced'] = train(
         DistributedDataParallel(make_model()), RecallLoss(sync=False), rank
     )
@@ -115,13 +117,19 @@ def test_every_loss_is_tried():
 
 @pytest.mark.parametrize('name', SYNCED)
 def test_equals_one_process(results, name):
+    """To float64 rounding; in float32 within the error budget of the one process."""
     loss, arguments = SYNCED[name]
-    expected = train(make_model(), loss(**arguments))
+    eager = train(make_model(), loss(**arguments))
+    exact = train(make_model().double(), loss(**arguments), dtype=torch.float64)
     for rank in range(2):
-        for (value, grads), (expected_value, expected_grads) in zip(results[rank, name], expected):
-            assert_relative(value, expected_value, DISTRIBUTED)
-            for grad, expected_grad in zip(grads, expected_grads):
-                assert_relative(grad, expected_grad, DISTRIBUTED)
+        for step in range(len(SPLITS)):
+            value, grads = results[rank, name, torch.float32][step]
+            assert_relative(value, eager[step][0], DISTRIBUTED)
+            for triple in zip(grads, eager[step][1], exact[step][1]):
+                assert_within_budget(*triple)
+            torch.testing.assert_close(
+                results[rank, name, torch.float64][step], exact[step], **FLOAT64
+            )
 
 
 def test_without_sync_each_process_has_its_own_recall(results):
