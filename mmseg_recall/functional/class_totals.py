@@ -93,52 +93,21 @@ def class_totals(
 
 
 def select_totals(
-    fields: Iterable[str],
-    logits: Tensor,
-    target: Tensor,
-    *,
-    ignore_index: int = 255,
-    class_bias: Tensor | None = None,
-    target_margin: Tensor | None = None,
-    scale: float = 1.0,
-    position_weight: Tensor | None = None,
-    focal_gamma: float | None = None,
-    align_corners: bool = False,
-    backend: Backend = 'auto',
+    fields: Iterable[str], logits: Tensor, target: Tensor, *, backend: Backend = 'auto', **options
 ) -> ClassTotals:
     """:func:`class_totals` for a loss that reads only ``fields``: the others cost nothing."""
-    options = _options(
-        logits,
-        target,
-        fields,
-        ignore_index=ignore_index,
-        class_bias=class_bias,
-        target_margin=target_margin,
-        scale=scale,
-        position_weight=position_weight,
-        focal_gamma=focal_gamma,
-        align_corners=align_corners,
-    )
-    return BACKENDS[_choose(backend, options)](logits, target, options)
+    checked = _options(logits, target, fields, **options)
+    return BACKENDS[_choose(backend, checked)](logits, target, checked)
 
 
 @torch.no_grad()
-def position_cross_entropy(
-    logits: Tensor,
-    target: Tensor,
-    *,
-    ignore_index: int = 255,
-    position_weight: Tensor | None = None,
-    align_corners: bool = False,
-) -> Tensor:
+def position_cross_entropy(logits: Tensor, target: Tensor, **options) -> Tensor:
     """-log p_y of each position, -1 where it does not count; strip by strip, without gradient.
 
     Args:
         logits: ``(N, C)`` or ``(N, C, d1, ...)``, of the target's or a lower resolution.
         target: Labels, ``(N)`` or ``(N, d1, ...)``.
-        ignore_index: Label of positions that do not count.
-        position_weight: Shape of ``target``; positions of weight 0 do not count.
-        align_corners: Of the upsampling.
+        **options: As of :func:`class_totals`, ``backend`` and ``focal_gamma`` apart.
 
     Returns:
         The shape of ``target``, float32 or better.
@@ -148,15 +117,7 @@ def position_cross_entropy(
         >>> position_cross_entropy(torch.zeros(2, 2), torch.tensor([0, 255]))
         tensor([ 0.6931, -1.0000])
     """
-    options = _options(
-        logits,
-        target,
-        (),
-        ignore_index=ignore_index,
-        position_weight=position_weight,
-        align_corners=align_corners,
-    )
-    return streamed.position_cross_entropy(logits, target, options)
+    return streamed.position_cross_entropy(logits, target, _options(logits, target, (), **options))
 
 
 def _options(
@@ -164,15 +125,15 @@ def _options(
     target: Tensor,
     fields: Iterable[str],
     *,
-    ignore_index: int,
-    align_corners: bool,
-    position_weight: Tensor | None,
+    ignore_index: int = 255,
     class_bias: Tensor | None = None,
     target_margin: Tensor | None = None,
     scale: float = 1.0,
+    position_weight: Tensor | None = None,
     focal_gamma: float | None = None,
+    align_corners: bool = False,
 ) -> Options:
-    """Check the arguments."""
+    """Check the arguments of :func:`class_totals`."""
     checks.logits_and_target(logits, target)
     num_classes = logits.shape[1]
     checks.number('scale', scale, low=0, low_open=True, high_open=True)

@@ -87,7 +87,8 @@ class ClassTotalsLoss(nn.Module):
             A scalar in float32 or better.
         """
         checks.choice('reduction_override', reduction_override, (None, 'mean'))
-        if isinstance(logits, Tensor) and logits.ndim >= 2 and logits.shape[1] == 1:
+        checks.logits_and_target(logits, target)
+        if logits.shape[1] == 1:
             logits = torch.cat([torch.zeros_like(logits), logits], 1)
         ignore_index = self._ignored(ignore_index, logits)
         call = dict(ignore_index=ignore_index, position_weight=weight, align_corners=align_corners)

@@ -225,3 +225,23 @@ def test_low_resolution_equals_resize_first(build):
         torch.testing.assert_close(
             build()(logits, target, align_corners=align_corners), build()(full, target), **FLOAT64
         )
+
+
+@pytest.mark.parametrize(
+    ('error', 'message', 'logits', 'target'),
+    [
+        (TypeError, 'logits must be a torch.Tensor, but got list', [[1.0, 2.0]], torch.zeros(1)),
+        (
+            ValueError,
+            r'logits must have shape .* but got \(3,\)',
+            torch.randn(3),
+            torch.ones(3).long(),
+        ),
+        (ValueError, r'target \(2,\) for logits \(3, 4\)', torch.randn(3, 4), torch.ones(2).long()),
+        (ValueError, 'label 4, but with C=4', torch.randn(3, 4), torch.full((3,), 4)),
+    ],
+)
+def test_bad_input_is_named(error, message, logits, target):
+    """At the door that all losses share, before anything reads a shape."""
+    with pytest.raises(error, match=message):
+        RecallLoss()(logits, target)
