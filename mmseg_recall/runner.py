@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 from contextlib import contextmanager
 
 import torch
@@ -32,6 +33,7 @@ class AnyDeviceRunner(Runner):
         if self._on_cpus and not is_distributed():
             # The launcher's environment variables say who the others are.
             distributed.init_process_group('gloo')
+            atexit.register(_leave_group)
         super().setup_env(env_cfg)
 
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
@@ -49,6 +51,12 @@ class AnyDeviceRunner(Runner):
     @property
     def _on_cpus(self) -> bool:
         return self.distributed and get_device() == 'cpu'
+
+
+def _leave_group() -> None:
+    """End gloo's threads before the interpreter ends: it aborts where one is still running."""
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
 
 
 @OPTIM_WRAPPERS.register_module()
