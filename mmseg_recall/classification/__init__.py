@@ -1,4 +1,4 @@
-"""What needs MMPretrain: the losses in its registry."""
+"""What needs MMPretrain: the losses in its registry, and heads for long-tailed images."""
 
 try:
     from mmpretrain.registry import MODELS
@@ -9,5 +9,27 @@ except ImportError as error:
     ) from error
 
 from ..losses import register_losses
+from .cifar_lt import CIFAR10LT, CIFAR100LT
+from .class_aware_sampler import ClassAwareSampler
+from .ensemble_head import EnsembleHead
+from .imagenet_lt import ImageNetLT
+from .inaturalist2018 import INaturalist2018
+from .learnable_weight_scaling_head import LearnableWeightScalingHead
+from .long_tail_accuracy import LongTailAccuracy
+from .places_lt import PlacesLT
+from .sdn_head import SDNHead
 
 register_losses(MODELS)
+
+__all__ = [
+    'CIFAR100LT',
+    'CIFAR10LT',
+    'ClassAwareSampler',
+    'EnsembleHead',
+    'INaturalist2018',
+    'ImageNetLT',
+    'LearnableWeightScalingHead',
+    'LongTailAccuracy',
+    'PlacesLT',
+    'SDNHead',
+]

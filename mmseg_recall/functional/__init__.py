@@ -12,6 +12,7 @@ from .losses import (
     weighted_cross_entropy,
 )
 from .one_vs_all import one_vs_all
+from .scores import recall_scores
 from .sync import in_several_processes, sum_over_processes, sync_totals
 from .weights import (
     effective_number_weights,
@@ -40,6 +41,7 @@ __all__ = [
     'positive_class_counts',
     'read_class_counts',
     'recall',
+    'recall_scores',
     'saturated_beta',
     'select_totals',
     'soft_iou',

@@ -2,7 +2,14 @@
 
 from .class_counts_hook import ClassCountsHook
 from .deferred_reweighting_hook import DeferredReweightingHook
+from .freeze_hook import FreezeHook
 from .label_check_hook import LabelCheckHook
 from .recall_weights_hook import RecallWeightsHook
 
-__all__ = ['ClassCountsHook', 'DeferredReweightingHook', 'LabelCheckHook', 'RecallWeightsHook']
+__all__ = [
+    'ClassCountsHook',
+    'DeferredReweightingHook',
+    'FreezeHook',
+    'LabelCheckHook',
+    'RecallWeightsHook',
+]

@@ -1,4 +1,4 @@
-"""What needs MMSegmentation: datasets, and the losses in its registry."""
+"""What needs MMSegmentation: datasets, a metric, and the losses in its registry."""
 
 try:
     from mmseg.registry import MODELS
@@ -9,8 +9,9 @@ except ImportError as error:
     ) from error
 
 from ..losses import register_losses
+from .long_tail_iou_metric import LongTailIoUMetric
 from .toy_streets import LoadToyStreets, ToyStreets
 
 register_losses(MODELS)
 
-__all__ = ['LoadToyStreets', 'ToyStreets']
+__all__ = ['LoadToyStreets', 'LongTailIoUMetric', 'ToyStreets']

@@ -1,0 +1,66 @@
+"""Recall of each class -> the scores that papers on long tails compare."""
+
+import torch
+from torch import Tensor
+
+from . import checks
+
+ZERO_RECALL = 1e-3
+"""What stands for a recall of 0 in geometric and harmonic means."""
+
+
+def recall_scores(recalls: Tensor, zero_recall: float = ZERO_RECALL) -> dict[str, float]:
+    r"""Mean, geometric mean, harmonic mean and lowest of the per-class recalls.
+
+    .. math::
+        \text{mean} = \frac{1}{C} \sum_c R_c, \quad
+        \text{gmean} = \Big(\prod_c R_c\Big)^{1/C}, \quad
+        \text{hmean} = \frac{C}{\sum_c 1 / R_c}, \quad
+        \text{lowest} = \min_c R_c
+
+    A single class that is never recalled would make the second and third 0, so there, and there
+    alone, a recall of exactly 0 counts as ``zero_recall``.
+
+    Args:
+        recalls: :math:`R_c`, C fractions (a tensor, an array or a list); NaN for a class that did
+            not occur, which then counts nowhere.
+        zero_recall: In (0, 1], the fraction that stands for 0.
+
+    Returns:
+        Fractions by the names ``mean``, ``gmean``, ``hmean`` and ``lowest``; NaN if no class
+        occurred.
+
+    Raises:
+        ValueError: If ``recalls`` is not a vector of numbers in [0, 1] or NaN, or ``zero_recall``
+            out of range.
+
+    Reference:
+        Du and Wu, No One Left Behind: Improving the Worst Categories in Long-Tailed Learning,
+        2023, Tables 3-6.
+
+    Examples:
+        >>> scores = recall_scores([0.8, 0.2, 0.0])
+        >>> {name: round(score, 5) for name, score in scores.items()}
+        {'mean': 0.33333, 'gmean': 0.05429, 'hmean': 0.00298, 'lowest': 0.0}
+    """
+    zero_recall = checks.number('zero_recall', zero_recall, low=0, high=1, low_open=True)
+    recalls = torch.as_tensor(recalls, dtype=torch.float64)
+    if recalls.ndim != 1 or not len(recalls):
+        raise ValueError(
+            f'recalls must be a list of C numbers, but got shape {tuple(recalls.shape)}'
+        )
+    seen = recalls[~recalls.isnan()]
+    if ((seen < 0) | (seen > 1)).any():
+        raise ValueError(
+            'recalls must be fractions in [0, 1], or NaN for classes that did not occur, but got '
+            f'{recalls.tolist()}'
+        )
+    if not len(seen):
+        return dict.fromkeys(('mean', 'gmean', 'hmean', 'lowest'), float('nan'))
+    above_zero = torch.where(seen == 0, zero_recall, seen)
+    return dict(
+        mean=seen.mean().item(),
+        gmean=above_zero.log().mean().exp().item(),
+        hmean=1 / above_zero.reciprocal().mean().item(),
+        lowest=seen.min().item(),
+    )

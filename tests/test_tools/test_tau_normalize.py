@@ -1,0 +1,66 @@
+"""``tools/model_converters/tau_normalize.py`` from an empty folder."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from tests.test_tools.paths import TOOLS
+
+TOOL = TOOLS / 'model_converters/tau_normalize.py'
+# Norms 5, 2 and 0.
+WEIGHT = torch.tensor([[3.0, 4.0], [0.0, -2.0], [0.0, 0.0]])
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    weights = {
+        'backbone.conv.weight': torch.randn(2, 2, 1, 1),
+        'head.fc.weight': WEIGHT,
+        'head.fc.bias': torch.ones(3),
+        'head.old_fc.weight': WEIGHT,
+    }
+    content = dict(meta=dict(epoch=3), state_dict=weights, optimizer=dict(state={}))
+    torch.save(content, tmp_path / 'model.pth')
+    return content
+
+
+def converted(path):
+    return torch.load(path, map_location='cpu', weights_only=False)
+
+
+@pytest.mark.parametrize('tau', [0, 0.5, 1, 2])
+def test_weights(run, tmp_path, checkpoint, tau):
+    output = run(sys.executable, TOOL, 'model.pth', 'new/tau.pth', '--tau', tau)
+    assert f'Written: new/tau.pth (tau={tau}, 3 classes)' in output
+    new = converted(tmp_path / 'new/tau.pth')
+    assert sorted(new) == ['meta', 'state_dict'] and new['meta'] == checkpoint['meta']
+    new, old = new['state_dict'], checkpoint['state_dict']
+    expected = WEIGHT / torch.tensor([[5.0**tau], [2.0**tau], [1.0]])
+    torch.testing.assert_close(new['head.fc.weight'], expected)
+    assert torch.equal(new['head.fc.bias'], torch.zeros(3))
+    for name in ('backbone.conv.weight', 'head.old_fc.weight'):
+        assert torch.equal(new[name], old[name])
+
+
+def test_another_layer_without_bias(run, tmp_path, checkpoint):
+    run(sys.executable, TOOL, 'model.pth', 'tau.pth', '--layer', 'head.old_fc')
+    new = converted(tmp_path / 'tau.pth')['state_dict']
+    assert new['head.old_fc.weight'].norm(dim=1).tolist() == pytest.approx([1, 1, 0])
+    assert torch.equal(new['head.fc.bias'], torch.ones(3))
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (['--layer', 'fc'], "--layer must name a linear layer of the checkpoint, but got 'fc'. It"),
+        (['--layer', 'backbone.conv'], 'has head.fc, head.old_fc'),
+        (['--tau', '-1'], '--tau must be in [0, inf), but got -1.0'),
+    ],
+)
+def test_wrong_arguments(tmp_path, checkpoint, arguments, message):
+    command = [sys.executable, TOOL, 'model.pth', 'tau.pth', *arguments]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and message in done.stderr
+    assert not (tmp_path / 'tau.pth').exists()
