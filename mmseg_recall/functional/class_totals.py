@@ -96,7 +96,7 @@ def select_totals(
     fields: Iterable[str], logits: Tensor, target: Tensor, *, backend: Backend = 'auto', **options
 ) -> ClassTotals:
     """:func:`class_totals` for a loss that reads only ``fields``: the others cost nothing."""
-    checked = _options(logits, target, fields, **options)
+    checked = checked_options(logits, target, fields, **options)
     return BACKENDS[_choose(backend, checked)](logits, target, checked)
 
 
@@ -117,10 +117,12 @@ def position_cross_entropy(logits: Tensor, target: Tensor, **options) -> Tensor:
         >>> position_cross_entropy(torch.zeros(2, 2), torch.tensor([0, 255]))
         tensor([ 0.6931, -1.0000])
     """
-    return streamed.position_cross_entropy(logits, target, _options(logits, target, (), **options))
+    return streamed.position_cross_entropy(
+        logits, target, checked_options(logits, target, (), **options)
+    )
 
 
-def _options(
+def checked_options(
     logits: Tensor,
     target: Tensor,
     fields: Iterable[str],

@@ -4,8 +4,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..kernels.labels import split_labels
+from ..kernels.contract import compute_dtype
+from ..kernels.reference import flat_positions
 from . import checks
+from .class_totals import checked_options
 
 
 def one_vs_all(
@@ -40,22 +42,18 @@ def one_vs_all(
         >>> sums, support
         (tensor([2.7726, 0.0000]), tensor([2., 0.]))
     """
-    checks.logits_and_target(logits, target)
-    checks.per_position('position_weight', position_weight, target)
     checks.number('gamma', gamma, low=0, high_open=True)
+    options = checked_options(
+        logits,
+        target,
+        (),
+        ignore_index=ignore_index,
+        position_weight=position_weight,
+        align_corners=align_corners,
+    )
+    classes = logits.shape[1]
     with torch.autocast(logits.device.type, enabled=False):
-        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        if logits.shape[2:] != target.shape[1:]:
-            logits = F.interpolate(
-                logits, target.shape[1:], mode='bilinear', align_corners=align_corners
-            )
-        classes = logits.shape[1]
-        logits = logits.movedim(1, -1).reshape(-1, classes)
-        valid, y = split_labels(target.reshape(-1), classes, ignore_index)
-        weight = valid.to(logits.dtype)
-        if position_weight is not None:
-            valid = valid & (position_weight.reshape(-1) != 0)
-            weight = weight * position_weight.reshape(-1)
+        logits, valid, y, weight = flat_positions(logits.to(compute_dtype(logits)), target, options)
         signed = torch.where(F.one_hot(y, classes).bool(), logits, -logits)
         # (1 - p)^gamma = sigmoid(-z)^gamma, as the exponential of a logarithm that stays finite.
         loss = -(gamma * F.logsigmoid(-signed)).exp() * F.logsigmoid(signed)

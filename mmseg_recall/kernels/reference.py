@@ -16,17 +16,7 @@ def class_totals(logits: Tensor, target: Tensor, options: Options) -> ClassTotal
 
 def _class_totals(logits: Tensor, target: Tensor, options: Options) -> ClassTotals:
     num_classes = logits.shape[1]
-    if logits.shape[2:] != target.shape[1:]:
-        logits = F.interpolate(
-            logits, target.shape[1:], mode='bilinear', align_corners=options.align_corners
-        )
-    logits = logits.movedim(1, -1).reshape(-1, num_classes)
-    valid, y = split_labels(target.reshape(-1), num_classes, options.ignore_index)
-    weight = valid.to(logits.dtype)
-    if options.position_weight is not None:
-        valid = valid & (options.position_weight.reshape(-1) != 0)
-        weight = weight * options.position_weight.reshape(-1)
-
+    logits, valid, y, weight = flat_positions(logits, target, options)
     prediction = logits.argmax(1)
     log_p = _scaled(logits, y, options).log_softmax(1)
     log_p_y = log_p.gather(1, y[:, None])[:, 0]
@@ -54,6 +44,22 @@ def _class_totals(logits: Tensor, target: Tensor, options: Options) -> ClassTota
     return ClassTotals(
         *(compute[name]() if name in options.fields else None for name in ClassTotals._fields)
     )
+
+
+def flat_positions(logits: Tensor, target: Tensor, options: Options) -> tuple[Tensor, ...]:
+    """Logits (P, C) at the target's resolution, with valid, y (0 where not valid), weight (P)."""
+    if logits.shape[2:] != target.shape[1:]:
+        logits = F.interpolate(
+            logits, target.shape[1:], mode='bilinear', align_corners=options.align_corners
+        )
+    num_classes = logits.shape[1]
+    logits = logits.movedim(1, -1).reshape(-1, num_classes)
+    valid, y = split_labels(target.reshape(-1), num_classes, options.ignore_index)
+    weight = valid.to(logits.dtype)
+    if options.position_weight is not None:
+        valid = valid & (options.position_weight.reshape(-1) != 0)
+        weight = weight * options.position_weight.reshape(-1)
+    return logits, valid, y, weight
 
 
 def _scaled(logits: Tensor, y: Tensor, options: Options) -> Tensor:
