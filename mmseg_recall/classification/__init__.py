@@ -17,6 +17,7 @@ from .inaturalist2018 import INaturalist2018
 from .learnable_weight_scaling_head import LearnableWeightScalingHead
 from .long_tail_accuracy import LongTailAccuracy
 from .places_lt import PlacesLT
+from .resnets import CIFARResNet, ResNet10
 from .sdn_head import SDNHead
 
 register_losses(MODELS)
@@ -24,6 +25,7 @@ register_losses(MODELS)
 __all__ = [
     'CIFAR100LT',
     'CIFAR10LT',
+    'CIFARResNet',
     'ClassAwareSampler',
     'EnsembleHead',
     'INaturalist2018',
@@ -31,5 +33,6 @@ __all__ = [
     'LearnableWeightScalingHead',
     'LongTailAccuracy',
     'PlacesLT',
+    'ResNet10',
     'SDNHead',
 ]
