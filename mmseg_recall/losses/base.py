@@ -9,6 +9,11 @@ from torch import Tensor, nn
 from ..functional import BACKEND_NAMES, ClassTotals, checks, select_totals, sync_totals
 
 
+def two_class_logits(logits: Tensor) -> Tensor:
+    """One channel z, the logit of the positive of two classes, as the two (0, z)."""
+    return torch.cat([torch.zeros_like(logits), logits], 1) if logits.shape[1] == 1 else logits
+
+
 class ClassTotalsLoss(nn.Module):
     """A loss that depends on the logits through per-class totals.
 
@@ -67,6 +72,7 @@ class ClassTotalsLoss(nn.Module):
         *,
         align_corners: bool = False,
         reduction_override: str | None = None,
+        totals: ClassTotals | None = None,
         **kwargs,
     ) -> Tensor:
         """Compute the loss of a batch.
@@ -82,21 +88,32 @@ class ClassTotalsLoss(nn.Module):
             ignore_index: Label that does not count; default: the constructor's.
             align_corners: Of the upsampling, where the target is of a higher resolution.
             reduction_override: The losses are scalars: only ``None`` and ``'mean'``.
+            totals: Those of this very call, with :meth:`shared_fields` among them, where several
+                losses share one pass over the logits.
 
         Returns:
             A scalar in float32 or better.
         """
         checks.choice('reduction_override', reduction_override, (None, 'mean'))
         checks.logits_and_target(logits, target)
-        if logits.shape[1] == 1:
-            logits = torch.cat([torch.zeros_like(logits), logits], 1)
+        logits = two_class_logits(logits)
         ignore_index = self._ignored(ignore_index, logits)
+        if totals is not None:
+            return self.loss_weight * self.from_process(totals, target, avg_factor)
         call = dict(ignore_index=ignore_index, position_weight=weight, align_corners=align_corners)
         return self.loss_weight * self.compute(logits, target, avg_factor, call)
 
+    def shared_fields(self, logits: Tensor) -> tuple[str, ...]:
+        """What it reads of the plain totals; nothing where it needs a pass of its own."""
+        own_pass = self.backend != 'auto' or self.options(logits)
+        return () if own_pass else self.fields
+
     def compute(self, logits: Tensor, target: Tensor, avg_factor, call: dict) -> Tensor:
-        """Totals of this process, then of all, then the loss."""
-        totals = self.totals(logits, target, call)
+        """One pass over the logits, and the loss."""
+        return self.from_process(self.totals(logits, target, call), target, avg_factor)
+
+    def from_process(self, totals: ClassTotals, target: Tensor, avg_factor) -> Tensor:
+        """The totals of this process, then those of all, then the loss."""
         denominator = self._denominator(totals, target, avg_factor)
         if self._syncs:
             totals, denominator = sync_totals(totals, denominator)

@@ -70,6 +70,9 @@ class ClassBalancedLoss(ClassCountsLoss):
         if message:
             warnings.warn(message, stacklevel=2)
 
+    def shared_fields(self, logits: Tensor) -> tuple[str, ...]:
+        return super().shared_fields(logits) if self.base == 'softmax' else ()
+
     def totals(self, logits: Tensor, target: Tensor, call: dict) -> ClassTotals:
         if self.base == 'softmax':
             return super().totals(logits, target, call)

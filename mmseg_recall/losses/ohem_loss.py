@@ -59,6 +59,9 @@ class OHEMLoss(ClassTotalsLoss):
         self.thresh = thresh
         self.min_kept = checks.integer('min_kept', min_kept, low=1)
 
+    def shared_fields(self, logits: Tensor) -> tuple[str, ...]:
+        return ()
+
     def totals(self, logits: Tensor, target: Tensor, call: dict) -> ClassTotals:
         losses = position_cross_entropy(logits.detach(), target, **call)
         kept = keep_hardest(losses, self._count(losses), self._syncs)

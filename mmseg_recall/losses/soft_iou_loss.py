@@ -45,6 +45,9 @@ class SoftIoULoss(ClassTotalsLoss):
         self.per_image = per_image
         self.classes = checks.choice('classes', classes, ('present', 'all'))
 
+    def shared_fields(self, logits: Tensor) -> tuple[str, ...]:
+        return () if self.per_image else super().shared_fields(logits)
+
     def compute(self, logits: Tensor, target: Tensor, avg_factor, call: dict) -> Tensor:
         if not self.per_image:
             return super().compute(logits, target, avg_factor, call)
