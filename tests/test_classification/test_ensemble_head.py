@@ -1,6 +1,7 @@
 """EnsembleHead: Eq. 11-13 of the geometric mean loss, and where each checkpoint goes."""
 
 import copy
+import math
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from mmengine.runner import load_checkpoint
 from mmpretrain.structures import DataSample
 
 from tests.test_classification.tiny_images import build_model, build_runner
+from tests.tolerances import assert_within_budget
 
 LOSS = dict(type='GeometricMeanLoss', class_counts=[9, 6, 3])
 HEAD = dict(type='EnsembleHead', loss=LOSS)
@@ -42,6 +44,31 @@ def test_prediction(t_new, t_old):
     torch.testing.assert_close(scores(ensemble(t_new=t_new, t_old=t_old, ensemble=False)), new)
     labels = torch.cat([sample.pred_label for sample in model.predict(IMAGES)])
     assert torch.equal(labels, (new + old).argmax(1))
+
+
+@pytest.mark.parametrize(('t_new', 't_old'), [(1.0, 1.0), (0.2, 3.0), (4.0, 0.5)])
+def test_prediction_against_float64(t_new, t_old):
+    """Eq. 11-13 with plain loops."""
+    head = ensemble(t_new=t_new, t_old=t_old).head
+    features = torch.randn(20, 4, generator=torch.Generator().manual_seed(2))
+    expected = []
+    for row in features.tolist():
+        mean = [0.0] * 3
+        for classifier, t in ((head.fc, t_new), (head.old_fc, t_old)):
+            logits = [
+                bias + sum(w * x for w, x in zip(weights, row))
+                for weights, bias in zip(classifier.weight.tolist(), classifier.bias.tolist())
+            ]
+            exponentials = [math.exp(z / t) for z in logits]
+            mean = [p + e / sum(exponentials) / 2 for p, e in zip(mean, exponentials)]
+        expected.append(mean)
+    expected = torch.tensor(expected, dtype=torch.float64)
+    samples = head.predict((features,))
+    plain = (
+        (head.fc(features) / t_new).softmax(1) + (head.old_fc(features) / t_old).softmax(1)
+    ) / 2
+    assert_within_budget(torch.stack([s.pred_score for s in samples]), plain, expected)
+    assert [s.pred_label.item() for s in samples] == expected.argmax(1).tolist()
 
 
 def test_certain_predictions_stay_finite():

@@ -1,3 +1,4 @@
+import json
 import math
 import re
 import socket
@@ -159,6 +160,27 @@ class AlwaysRobin(BaseModel):
         return [DataSample().set_gt_label(label).set_pred_label(0) for label in gt_label]
 
 
+@MODELS.register_module()
+class LearnsAndForgets(AlwaysRobin):
+    """Has recalled one class of three after the first epoch, all after the second, then two."""
+
+    PREDICTIONS = {1: [0, 0, 0], 2: [0, 1, 2], 3: [0, 1, 1]}
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer('batches', torch.tensor(0))
+
+    def forward(self, gt_label, mode='tensor', **_):
+        if mode == 'loss':
+            self.batches += 1
+            return super().forward(gt_label, mode)
+        predictions = self.PREDICTIONS[int(self.batches) // 3]  # 7 images are 3 batches
+        return [
+            DataSample().set_gt_label(label).set_pred_label(predictions[label])
+            for label in gt_label
+        ]
+
+
 def bird_config(work_dir, hooks=True):
     def loader(labels):
         return dict(
@@ -201,6 +223,24 @@ def test_auto_in_training_and_save_best(tmp_path):
     assert [path.name for path in tmp_path.glob('best_hmean_recall*')] == [
         'best_hmean_recall_epoch_1.pth'
     ]
+
+
+def test_save_best_keeps_the_best_and_not_the_last(tmp_path):
+    config = bird_config(tmp_path)
+    config.model.type = 'LearnsAndForgets'
+    config.train_cfg.max_epochs = 3
+    runner = Runner.from_cfg(config)
+    runner.train()
+    (best,) = tmp_path.glob('best_*')
+    assert best.name == 'best_hmean_recall_epoch_2.pth'
+    checkpoint = torch.load(best, map_location='cpu', weights_only=False)
+    assert checkpoint['state_dict']['batches'] == 6
+    assert checkpoint['message_hub']['runtime_info']['best_score'] == 100
+    (log,) = tmp_path.glob('*/vis_data/scalars.json')
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    found = [line['hmean_recall'] for line in lines if 'hmean_recall' in line]
+    expected = [300 / (1 + 2000), 100, 300 / (2 + 1000)]
+    assert found == pytest.approx(expected)
 
 
 def test_auto_in_a_test_alone_builds_the_training_set_and_no_loop(tmp_path):

@@ -55,6 +55,16 @@ def test_what_each_loss_trains():
     assert model.head.feature_fc.weight.grad.abs().sum() > 0 and model.head.fc.weight.grad is None
 
 
+def test_the_backbone_learns_from_the_feature_loss_alone():
+    model = build_model(SDN)
+    losses = losses_of(model)
+    of_both = backbone_gradients(sum(losses.values()), model)
+    of_features = backbone_gradients(losses_of(model)['loss_feature'], model)
+    assert all(torch.equal(*pair) for pair in zip(of_both, of_features))
+    nothing = backbone_gradients(losses_of(model)['loss_classifier'], model)
+    assert nothing == (None,) * len(of_both)
+
+
 @pytest.mark.parametrize('loss', ['CrossEntropyLoss', 'RecallLoss'])
 def test_each_loss_is_that_of_a_linear_head(loss):
     sdn = build_model(dict(**SDN, feature_loss=dict(type=loss)))
@@ -84,13 +94,16 @@ def test_checkpoint_in_a_linear_head():
 
 
 def test_inference_costs_what_a_linear_head_does():
-    flops = []
+    flops, used = [], []
     for head in (SDN, dict(type='LinearClsHead')):
         model = build_model(head).eval()
         with FlopCounterMode(display=False) as counter:
             model.predict(torch.randn(2, 3, 8, 8))
         flops.append(counter.get_total_flops())
+        model(torch.randn(2, 3, 8, 8)).square().sum().backward()
+        used.append({name for name, p in model.named_parameters() if p.grad is not None})
     assert flops[0] == flops[1] > 0
+    assert used[0] == used[1] >= {'backbone.conv1.weight', 'head.fc.weight', 'head.fc.bias'}
 
 
 class Losses(torch.nn.Module):
