@@ -1,5 +1,4 @@
 import hashlib
-import pickle
 from collections import Counter
 
 import numpy as np
@@ -12,7 +11,8 @@ from mmpretrain.registry import DATASETS
 
 import mmseg_recall  # noqa: F401
 from mmseg_recall.classification import CIFAR10LT, CIFAR100LT
-from mmseg_recall.classification.cifar_lt import long_tail_counts, long_tail_subset
+from mmseg_recall.classification.long_tail import long_tail_counts, long_tail_subset
+from tests.test_classification.data_files import write_cifar
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def cifar10(tmp_path, monkeypatch):
     names = [f'data_batch_{number}' for number in range(1, 6)]
     monkeypatch.setattr(mmpretrain.datasets.CIFAR10, 'train_list', [[n, None] for n in names])
     monkeypatch.setattr(mmpretrain.datasets.CIFAR10, 'test_list', [['test_batch', None]])
-    write(tmp_path / 'cifar-10-batches-py', [*names, 'test_batch'], 'labels', 10, each=4)
+    write_cifar(tmp_path / 'cifar-10-batches-py', [*names, 'test_batch'], 'labels', 10, each=4)
     return str(tmp_path)
 
 
@@ -30,17 +30,8 @@ def cifar100(tmp_path, monkeypatch):
     """CIFAR-100's files, of 4 images a class."""
     monkeypatch.setattr(mmpretrain.datasets.CIFAR100, 'train_list', [['train', None]])
     monkeypatch.setattr(mmpretrain.datasets.CIFAR100, 'test_list', [['test', None]])
-    write(tmp_path / 'cifar-100-python', ['train', 'test'], 'fine_labels', 100, each=4)
+    write_cifar(tmp_path / 'cifar-100-python', ['train', 'test'], 'fine_labels', 100, each=4)
     return str(tmp_path)
-
-
-def write(folder, names, key, num_classes, each):
-    folder.mkdir()
-    random = np.random.RandomState(0)
-    for name in names:
-        labels = random.permutation(np.repeat(np.arange(num_classes), each)).tolist()
-        data = random.randint(0, 256, (len(labels), 3072), np.uint8)
-        (folder / name).write_bytes(pickle.dumps({'data': data, key: labels}))
 
 
 def images_of(dataset):

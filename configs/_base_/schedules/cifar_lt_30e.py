@@ -5,7 +5,14 @@ optim_wrapper = dict(
     optimizer=dict(type='SGD', lr=0.1, momentum=0.9, weight_decay=5e-4),
 )
 param_scheduler = [
-    dict(type='LinearLR', start_factor=0.01, begin=0, end=1, by_epoch=True, convert_to_iter_based=True),
+    dict(
+        type='LinearLR',
+        start_factor=0.01,
+        begin=0,
+        end=1,
+        by_epoch=True,
+        convert_to_iter_based=True,
+    ),
     dict(type='MultiStepLR', milestones=[24, 27], gamma=0.01, by_epoch=True),
 ]
 train_cfg = dict(by_epoch=True, max_epochs=30, val_interval=10)

@@ -1,0 +1,13 @@
+# Learning rate and batch size: Recall loss, Appendix A.2. The rest, which it doesn't say: Kang et
+# al. 2020.
+optim_wrapper = dict(
+    type='OptimWrapper',
+    optimizer=dict(type='SGD', lr=0.01, momentum=0.9, weight_decay=1e-4),
+)
+param_scheduler = [
+    dict(type='CosineAnnealingLR', T_max=90, by_epoch=True, convert_to_iter_based=True)
+]
+train_cfg = dict(by_epoch=True, max_epochs=90, val_interval=5)
+val_cfg = dict()
+test_cfg = dict()
+auto_scale_lr = dict(base_batch_size=128)

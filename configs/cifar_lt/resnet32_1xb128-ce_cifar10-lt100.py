@@ -1,0 +1,6 @@
+_base_ = [
+    '../_base_/models/resnet32_cifar.py',
+    '../_base_/datasets/cifar10_lt.py',
+    '../_base_/schedules/cifar_lt_200e.py',
+    '../_base_/default_runtime_classification.py',
+]

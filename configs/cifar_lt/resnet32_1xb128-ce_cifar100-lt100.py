@@ -1,0 +1,7 @@
+_base_ = [
+    '../_base_/models/resnet32_cifar.py',
+    '../_base_/datasets/cifar100_lt.py',
+    '../_base_/schedules/cifar_lt_200e.py',
+    '../_base_/default_runtime_classification.py',
+]
+model = dict(head=dict(num_classes=100))

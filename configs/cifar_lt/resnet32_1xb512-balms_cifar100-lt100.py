@@ -1,0 +1,10 @@
+# Stage 2, as in the released configs. The old classifier has no part in predictions.
+_base_ = './resnet32_1xb512-gml_cifar100-lt100.py'
+loss = dict(type='BalancedSoftmaxLoss', class_counts='auto')
+model = dict(head=dict(loss=dict(_delete_=True, **loss), ensemble=False))
+train_dataloader = dict(sampler=dict(_delete_=True, type='MetaSampler', power=0.0))
+custom_hooks = [
+    dict(type='ClassCountsHook'),
+    dict(type='FreezeHook', prefixes=['backbone', 'neck']),
+    dict(type='MetaSamplerHook', meta_batch_size=512, lr=0.01),
+]

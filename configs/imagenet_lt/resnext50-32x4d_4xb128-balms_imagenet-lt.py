@@ -1,0 +1,15 @@
+# Stage 2, as in the released config for ResNet-10. The old classifier has no part in predictions.
+_base_ = './resnext50-32x4d_4xb128-gml_imagenet-lt.py'
+loss = dict(type='BalancedSoftmaxLoss', class_counts='auto')
+model = dict(head=dict(loss=dict(_delete_=True, **loss), ensemble=False))
+train_dataloader = dict(sampler=dict(_delete_=True, type='MetaSampler', power=-0.1))
+optim_wrapper = dict(optimizer=dict(lr=0.5))
+param_scheduler = [
+    dict(type='CosineAnnealingLR', T_max=20, by_epoch=True, convert_to_iter_based=True)
+]
+train_cfg = dict(max_epochs=20)
+custom_hooks = [
+    dict(type='ClassCountsHook'),
+    dict(type='FreezeHook', prefixes=['backbone', 'neck']),
+    dict(type='MetaSamplerHook', meta_batch_size=1024, lr=1e-3),
+]

@@ -1,0 +1,11 @@
+# Stage 2, as in the released config. The old classifier has no part in predictions.
+_base_ = './resnet152_1xb256-gml_places-lt.py'
+loss = dict(type='BalancedSoftmaxLoss', class_counts='auto')
+model = dict(head=dict(loss=dict(_delete_=True, **loss), ensemble=False))
+train_dataloader = dict(sampler=dict(_delete_=True, type='MetaSampler', power=-0.3))
+optim_wrapper = dict(optimizer=dict(lr=0.02))
+custom_hooks = [
+    dict(type='ClassCountsHook'),
+    dict(type='FreezeHook', prefixes=['backbone', 'neck']),
+    dict(type='MetaSamplerHook', meta_batch_size=512, lr=1e-3),
+]
