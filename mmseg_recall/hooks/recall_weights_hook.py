@@ -21,6 +21,13 @@ class RecallWeightsHook(Hook):
 
     Args:
         interval: Iterations between two lines, at least 1.
+        focal_weight: Whether to write ``focal_weight/<class>`` too, the mean of 1 - p_y over the
+            positions of the class: the weight focal loss (gamma 1) would give them. One more total
+            of the pass that the loss makes anyway.
+
+    Reference:
+        Recall Loss for Imbalanced Image Classification and Semantic Segmentation, Fig. 1a and 2c;
+        its appendix, A.1 and Fig. 4, for the focal weights.
 
     Examples:
         >>> hook = dict(type='RecallWeightsHook', interval=10)
@@ -29,8 +36,9 @@ class RecallWeightsHook(Hook):
 
     priority = 'NORMAL'
 
-    def __init__(self, interval: int = 50):
+    def __init__(self, interval: int = 50, focal_weight: bool = False):
         self.interval = checks.integer('interval', interval, low=1)
+        self.focal_weight = checks.choice('focal_weight', focal_weight, (True, False))
         self._sums: dict[str, Tensor] = {}
 
     def before_train(self, runner) -> None:
@@ -42,6 +50,9 @@ class RecallWeightsHook(Hook):
                 'RecallWeightsHook found no loss in the model that keeps per-class recall '
                 "(type='RecallLoss'): add one, or remove the hook"
             )
+        if self.focal_weight:
+            for loss in self._losses.values():
+                loss.fields = tuple({*loss.fields, 'confidence'})
         self._sums.clear()
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
@@ -55,7 +66,10 @@ class RecallWeightsHook(Hook):
         if loss.last_recall is None:
             return
         present = loss.last_present.float()
-        row = torch.stack([present, present * loss.last_recall, present * loss.last_weight])
+        values = [loss.last_recall, loss.last_weight]
+        if self.focal_weight:
+            values.append(loss.last_focal_weight)
+        row = torch.stack([present, *(present * value for value in values)])
         self._sums[prefix] = self._sums[prefix] + row if prefix in self._sums else row
 
     def _write(self, runner) -> None:
@@ -85,9 +99,9 @@ def _prefix(module_name: str) -> str:
 
 def _scalars(prefix: str, sums: list[list[float]], names) -> dict[str, float]:
     scalars = {}
-    for c, (count, recall, weight) in enumerate(zip(*sums)):
+    for c, (count, *values) in enumerate(zip(*sums)):
         if count:
             name = str(names[c] if names else c).replace('loss', 'l_oss')
-            scalars[f'{prefix}recall/{name}'] = recall / count
-            scalars[f'{prefix}recall_weight/{name}'] = weight / count
+            for kind, value in zip(('recall', 'recall_weight', 'focal_weight'), values):
+                scalars[f'{prefix}{kind}/{name}'] = value / count
     return scalars

@@ -85,10 +85,15 @@ class RecallLoss(ClassTotalsLoss):
         self.last_recall: Tensor | None = None
         self.last_weight: Tensor | None = None
         self.last_present: Tensor | None = None
+        #: Mean of 1 - p_y of each class, where ``fields`` has been given ``confidence`` for it.
+        self.last_focal_weight: Tensor | None = None
 
     def from_totals(self, totals: ClassTotals, denominator: Tensor) -> Tensor:
         weight = 1 - self._recall(totals)
         self.last_weight = weight
+        if totals.confidence is not None:
+            mean = totals.confidence.detach() / totals.support.clamp_min(1)
+            self.last_focal_weight = 1 - mean
         if self.normalizer == 'weight':
             denominator = (weight * totals.support).sum()
         return weighted_cross_entropy(totals.cross_entropy, weight, denominator)

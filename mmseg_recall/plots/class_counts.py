@@ -9,10 +9,15 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from .style import RUN_COLOURS, TEXT_SIZE, TITLE_SIZE, save
-
-MAX_NAMES = 40
-"""More names than this along the axis could not be read: then every k-th class is named."""
+from .style import (
+    MAX_NAMES,
+    RUN_COLOURS,
+    TEXT_SIZE,
+    TITLE_SIZE,
+    name_classes,
+    plain_frame,
+    save,
+)
 
 BASELINE, SEEN_COLOUR, UNSEEN_COLOUR = 0.5, RUN_COLOURS[2], RUN_COLOURS[1]
 
@@ -79,18 +84,11 @@ def _bars(axes: Axes, counts: np.ndarray) -> None:
             clip_on=False,
         )
         axes.legend(fontsize=TEXT_SIZE, frameon=False, loc='upper right')
-    axes.grid(axis='y', alpha=0.3)
-    axes.set_axisbelow(True)
-    axes.spines[['top', 'right']].set_visible(False)
+    plain_frame(axes)
 
 
 def _name_classes(axes: Axes, names: list[str]) -> None:
-    step = -(-len(names) // MAX_NAMES)
-    ticks = range(0, len(names), step)
-    axes.set_xticks(ticks, [names[rank] for rank in ticks], rotation=45, ha='right')
-    for label in axes.get_xticklabels():
-        label.set_rotation_mode('anchor')
-    axes.tick_params(labelsize=TEXT_SIZE if len(names) <= MAX_NAMES // 2 else TEXT_SIZE - 2)
+    step = name_classes(axes, names)
     shown = 'class' if step == 1 else f'class (1 name in {step})'
     axes.set_xlabel(f'{shown}, by frequency', fontsize=TEXT_SIZE)
 

@@ -1,4 +1,7 @@
-"""Bars of each class's scores, run beside run (Fig. 2a-b of the recall loss paper)."""
+"""Bars of each class's scores, run beside run.
+
+Fig. 2a-b of the recall loss paper, Fig. 2-3 of the geometric mean loss paper.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,15 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from .style import TEXT_SIZE, TITLE_SIZE, run_colour, save
+from .style import (
+    MAX_NAMES,
+    TEXT_SIZE,
+    TITLE_SIZE,
+    name_classes,
+    plain_frame,
+    run_colour,
+    save,
+)
 
 Scores = Mapping[str, Mapping[str, float]]
 
@@ -37,7 +48,8 @@ def plot_per_class(results: Mapping[str, Scores], path: str | Path) -> Path:
     """
     metrics = _shared_layout(results)
     classes = max(len(values) for values in metrics.values())
-    figure = Figure(figsize=(max(6.0, 1.0 * classes), 2.9 * len(metrics)), layout='constrained')
+    width = min(20.0, max(6.0, 1.0 * classes))
+    figure = Figure(figsize=(width, 2.9 * len(metrics)), layout='constrained')
     panels = figure.subplots(len(metrics), squeeze=False)[:, 0]
     for axes, metric in zip(panels, metrics):
         _bars(axes, metric, {run: scores[metric] for run, scores in results.items()})
@@ -69,17 +81,18 @@ def _bars(axes: Axes, metric: str, runs: Mapping[str, Mapping[str, float]]) -> N
         left = np.arange(len(heights)) - 0.4 + number * width
         label = f'{run} (mean {np.nanmean(heights):.1f})'
         bars = axes.bar(left, heights, width, align='edge', color=run_colour(number), label=label)
-        texts = ['' if np.isnan(height) else f'{height:.0f}' for height in heights]
-        axes.bar_label(bars, texts, fontsize=TEXT_SIZE - 2, padding=1)
-    names = next(iter(runs.values()))
-    axes.set_xticks(range(len(names)), names, rotation=20, ha='right')
+        if len(heights) * len(runs) <= MAX_NAMES:  # more numbers would overlap
+            texts = ['' if np.isnan(height) else f'{height:.0f}' for height in heights]
+            axes.bar_label(bars, texts, fontsize=TEXT_SIZE - 2, padding=1)
+    names = list(next(iter(runs.values())))
+    step = name_classes(axes, names)
+    if step > 1:
+        axes.set_xlabel(f'class (1 name in {step})', fontsize=TEXT_SIZE)
+    axes.set_xlim(-0.6, len(names) - 0.4)
     axes.set_ylim(0, 108)
     axes.set_yticks(range(0, 101, 25))
-    axes.tick_params(labelsize=TEXT_SIZE)
     axes.set_title(f'{metric} per class (%)', fontsize=TITLE_SIZE, loc='left')
     axes.legend(
         fontsize=TEXT_SIZE, frameon=False, ncols=len(runs), loc='lower right', bbox_to_anchor=(1, 1)
     )
-    axes.grid(axis='y', alpha=0.3)
-    axes.set_axisbelow(True)
-    axes.spines[['top', 'right']].set_visible(False)
+    plain_frame(axes)

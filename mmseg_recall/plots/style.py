@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import matplotlib
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 RUN_COLOURS = ('#9a9a9a', '#d55e00', '#0072b2', '#009e73', '#cc79a7', '#e69f00', '#56b4e9')
@@ -12,16 +13,44 @@ RUN_COLOURS = ('#9a9a9a', '#d55e00', '#0072b2', '#009e73', '#cc79a7', '#e69f00',
 
 TITLE_SIZE, TEXT_SIZE = 12, 9
 
+MAX_NAMES = 40
+"""More names than this along an axis could not be read: then every k-th class is named."""
+
 
 def run_colour(number: int) -> str:
     """The colour of a run, by its place among the runs."""
     return RUN_COLOURS[number % len(RUN_COLOURS)]
 
 
-def ordered_colours(count: int) -> list[tuple]:
-    """``count`` colours from dark to bright, whose order can be seen with any colour vision."""
+def ordered_colours(count: int, brightest: float = 1.0) -> list[tuple]:
+    """``count`` colours from dark to bright, whose order can be seen with any colour vision.
+
+    Thin lines on white need ``brightest`` below 1: the last colours are too pale for them.
+    """
     scale = matplotlib.colormaps['viridis']
-    return [scale(number / max(1, count - 1)) for number in range(count)]
+    return [scale(brightest * number / max(1, count - 1)) for number in range(count)]
+
+
+def name_classes(axes: Axes, names: list[str]) -> int:
+    """Write class names below 0, 1, ...: all, or every k-th where all could not be read.
+
+    Returns:
+        int: k.
+    """
+    step = -(-len(names) // MAX_NAMES)
+    ticks = range(0, len(names), step)
+    axes.set_xticks(ticks, [names[place] for place in ticks], rotation=45, ha='right')
+    for label in axes.get_xticklabels():
+        label.set_rotation_mode('anchor')
+    axes.tick_params(labelsize=TEXT_SIZE if len(names) <= MAX_NAMES // 2 else TEXT_SIZE - 2)
+    return step
+
+
+def plain_frame(axes: Axes, grid: str = 'y') -> None:
+    """Pale lines behind what is drawn, and no frame above and to the right of it."""
+    axes.grid(axis=grid, alpha=0.3)
+    axes.set_axisbelow(True)
+    axes.spines[['top', 'right']].set_visible(False)
 
 
 def save(figure: Figure, path: str | Path) -> Path:

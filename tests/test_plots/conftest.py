@@ -15,7 +15,14 @@ def saved_figures(monkeypatch):
         figures.append(figure)
         return save(figure, path)
 
-    for module in ('class_counts', 'per_class', 'recall_weights', 'overlays'):
+    for module in (
+        'class_counts',
+        'effective_number',
+        'marginal_likelihood',
+        'overlays',
+        'per_class',
+        'recall_weights',
+    ):
         monkeypatch.setattr(f'mmseg_recall.plots.{module}.save', spy)
     return figures
 

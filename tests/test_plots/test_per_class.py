@@ -26,6 +26,18 @@ def test_draws_the_given_values(tmp_path, saved_figures, assert_not_blank):
     assert legend == ['CE (mean 51.5)', 'Recall (mean 98.0)']
 
 
+def test_names_of_many_classes_do_not_overlap(tmp_path, saved_figures):
+    scores = {'recall': {f'class number {c}': 50.0 for c in range(365)}}
+    plot_per_class({'CE': scores, 'Recall': scores}, tmp_path / 'bars.png')
+    (axes,) = saved_figures[0].axes
+    labels = axes.get_xticklabels()
+    apart = np.diff([label.get_window_extent().x1 for label in labels])
+    height = labels[0].get_fontsize() / 72 * saved_figures[0].dpi
+    assert (apart / 2**0.5 > height).all()  # lines at 45 degrees
+    assert axes.get_xlabel() == 'class (1 name in 10)'
+    assert not axes.texts  # 730 numbers would cover each other
+
+
 def test_errors(tmp_path):
     with pytest.raises(ValueError, match='at least one run'):
         plot_per_class({}, tmp_path / 'bars.png')

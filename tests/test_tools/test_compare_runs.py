@@ -1,0 +1,79 @@
+"""``compare_runs.py``: run folders in, a table and a page out."""
+
+import csv
+import re
+import runpy
+import sys
+
+import pytest
+
+pytest.importorskip('mmseg')
+pytest.importorskip('mmpretrain')
+
+from tests.test_tools.paths import TOOLS
+from tests.toy_runs import classification_run, segmentation_run
+
+TOOL = TOOLS / 'analysis_tools/compare_runs.py'
+HOOK = dict(type='RecallWeightsHook', interval=2)
+
+
+@pytest.fixture(scope='module')
+def toy(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('toy')
+    segmentation_run(folder / 'net_ce', dict(type='CrossEntropyLoss'))
+    segmentation_run(folder / 'net_recall', dict(type='RecallLoss'), custom_hooks=[HOOK])
+    return folder
+
+
+def start(monkeypatch, *arguments):
+    """Run the tool in this process, where everything is imported already."""
+    monkeypatch.setattr(sys, 'argv', ['compare_runs.py', *map(str, arguments)])
+    runpy.run_path(str(TOOL), run_name='__main__')
+
+
+def test_ce_against_recall(run, toy, tmp_path):
+    folders = [toy / 'net_ce', toy / 'net_recall']
+    output = run(sys.executable, TOOL, *folders, '--out', 'new/cmp', '--resamples', 100)
+
+    folder = tmp_path / 'new/cmp'
+    table = (folder / 'table.md').read_text()
+    assert table.strip() in output and 'recall - ce' in table and '100 resamples' in table
+    rows = list(csv.DictReader((folder / 'table.csv').open()))
+    assert {row['run'] for row in rows} == {'ce', 'recall'}
+    scores = {(row['score'], row['class'], row['run']): row for row in rows}
+    for score in ('mIoU', 'mAcc', 'gmean recall', 'hmean recall', 'lowest recall'):
+        first, second = (float(scores[score, '', name]['value']) for name in ('ce', 'recall'))
+        row = {
+            key: float(scores[score, '', 'recall'][key]) for key in ('difference', 'low', 'high')
+        }
+        assert row['difference'] == pytest.approx(second - first, abs=2e-4)
+        assert row['low'] <= row['high']
+    page = (folder / 'index.html').read_text()
+    sources = re.findall(r'<img[^>]* src="([^"]{30})', page)
+    assert len(sources) == 3  # bars, overlays, the recall weights of one run
+    assert all(source.startswith('data:image/png;base64,') for source in sources)
+    assert 'http' not in page and 'href' not in page
+    for name in ('ce', 'recall', str(toy / 'net_recall'), 'iter_8.pth'):
+        assert f'>{name}<' in page
+    for score, value in (('mIoU', scores['mIoU', '', 'ce']), ('IoU', scores['IoU', 'sky', 'ce'])):
+        assert f'>{float(value["value"]):.2f}<' in page, score
+
+
+def test_classification(toy, tmp_path, monkeypatch, capsys):
+    for seed in (0, 1):
+        loss = dict(type='CrossEntropyLoss')
+        classification_run(tmp_path / f'seed{seed}', loss, **{'randomness.seed': seed})
+    out = tmp_path / 'cmp'
+    start(monkeypatch, tmp_path / 'seed0', tmp_path / 'seed1', '--out', out, '--resamples', 50)
+    assert '| mean recall |  |' in capsys.readouterr().out
+    assert not (out / 'overlays.png').exists()
+    assert (out / 'marginal_likelihood.png').exists()
+    assert (out / 'index.html').read_text().count('<img ') == 2
+
+    with pytest.raises(SystemExit, match=r'seed0 \(classification\) has 3 classes .* 10 classes'):
+        start(monkeypatch, tmp_path / 'seed0', toy / 'net_ce', '--out', out)
+
+
+def test_folder_without_a_run(tmp_path, monkeypatch):
+    with pytest.raises(SystemExit, match='has no config: expected the folder of a training'):
+        start(monkeypatch, tmp_path)

@@ -1,0 +1,144 @@
+"""The ``plot_*.py`` tools: folders of trainings, or files, in; pictures out."""
+
+import json
+import runpy
+import sys
+
+import cv2
+import mmengine
+import numpy as np
+import pytest
+
+pytest.importorskip('mmseg')
+pytest.importorskip('mmpretrain')
+
+from tests.test_tools.paths import TOOLS
+from tests.toy_runs import classification_run, segmentation_run
+
+FOCAL_HOOK = dict(type='RecallWeightsHook', interval=2, focal_weight=True)
+
+
+@pytest.fixture
+def start(monkeypatch, tmp_path):
+    """Run a tool from an empty folder, in this process, where everything is imported already."""
+
+    def run_tool(name, *arguments):
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, 'argv', [f'{name}.py', *map(str, arguments)])
+        return runpy.run_path(str(TOOLS / f'analysis_tools/{name}.py'), run_name='__main__')
+
+    return run_tool
+
+
+def assert_drawn(path):
+    picture = cv2.imread(str(path))
+    assert picture is not None and picture.std() > 5, path
+
+
+@pytest.fixture(scope='module')
+def recall_run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('runs') / 'recall'
+    segmentation_run(folder, dict(type='RecallLoss'), custom_hooks=[FOCAL_HOOK])
+    return folder
+
+
+@pytest.fixture(scope='module')
+def classifier_run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('runs') / 'classifier'
+    classification_run(folder, dict(type='CrossEntropyLoss'))
+    return folder
+
+
+def test_recall_weights(start, recall_run, tmp_path, capsys):
+    start('plot_recall_weights', recall_run, '--out', 'new')
+    for name in ('recall_weights.png', 'focal_weights.png'):
+        assert_drawn(tmp_path / 'new' / name)
+        assert f'Drawn: new/{name}' in capsys.readouterr().out or name == 'focal_weights.png'
+
+
+def test_recall_weights_by_frequency(start, recall_run, tmp_path, saved):
+    from mmseg_recall.segmentation.toy_streets import ToyStreets
+
+    names = list(ToyStreets.METAINFO['classes'])
+    counts = list(range(1, len(names) + 1))
+    about = dict(classes=names, unit='pixels', counts=counts, images=counts, num_images=99)
+    (tmp_path / 'counts.json').write_text(json.dumps(about))
+    start('plot_recall_weights', recall_run, '--class-counts', 'counts.json', '--out', tmp_path)
+    legend = [text.get_text() for text in saved[0].axes[0].get_legend().get_texts()]
+    shown = [line.split(' (')[0] for line in legend]
+    assert shown == [name for name in names if name in shown]  # the rarest on top
+
+
+def test_recall_weights_of_several_heads(start, tmp_path):
+    folder = tmp_path / 'run' / '20250101_000000' / 'vis_data'
+    folder.mkdir(parents=True)
+    lines = [
+        {f'{head}/recall_weight/{name}': 0.5 for head in ('a', 'b') for name in ('car', 'pole')}
+        | dict(step=step)
+        for step in (10, 20)
+    ]
+    (folder / 'scalars.json').write_text('\n'.join(map(json.dumps, lines)))
+    start('plot_recall_weights', 'run')
+    for name in ('recall_weights_a.png', 'recall_weights_b.png'):
+        assert_drawn(tmp_path / 'run' / name)
+
+
+def test_recall_weights_that_nobody_logged(start, classifier_run):
+    with pytest.raises(SystemExit, match="type='RecallWeightsHook'"):
+        start('plot_recall_weights', classifier_run)
+
+
+def test_per_class(start, recall_run, tmp_path):
+    start('plot_per_class', recall_run, '--out', 'bars.png')
+    assert_drawn(tmp_path / 'bars.png')
+    with pytest.raises(SystemExit, match='plot_per_class.py: nowhere has no config'):
+        start('plot_per_class', 'nowhere')
+
+
+def test_effective_number(start, tmp_path, saved):
+    start('plot_effective_number')
+    assert_drawn(tmp_path / 'effective_number.png')
+    (tmp_path / 'counts.json').write_text('{"counts": [7, 300]}')
+    start('plot_effective_number', 'counts.json', '--beta', 0.5, '--out', 'new/some.png')
+    assert_drawn(tmp_path / 'new/some.png')
+    lines = {line.get_label(): line.get_ydata() for line in saved[1].axes[1].lines}
+    np.testing.assert_allclose(lines['beta = 0.5'], [2, 2 - 2**-6])
+    assert len(saved[0].axes[1].lines) == 4 + 2
+    with pytest.raises(SystemExit, match=r'beta must be in \[0, 1\), but got 1.5'):
+        start('plot_effective_number', '--beta', 1.5)
+
+
+def test_marginal_likelihood(start, classifier_run, tmp_path, saved):
+    random = np.random.default_rng(0)
+    scores = random.dirichlet([1, 2, 3], 8)
+    results = [dict(pred_score=score, gt_label=np.array([0])) for score in scores]
+    mmengine.dump(results, tmp_path / 'test.pkl')
+    options = ['--class-counts', 'counts.txt', '--out', 'new/likelihood.png']
+    (tmp_path / 'counts.txt').write_text('3\n9\n6\n')
+    start('plot_marginal_likelihood', tmp_path / 'test.pkl', classifier_run, *options)
+    assert_drawn(tmp_path / 'new/likelihood.png')
+    axes = saved[0].axes[0]
+    np.testing.assert_allclose(axes.lines[0].get_ydata(), scores.mean(0)[[1, 2, 0]])
+    names = [label.get_text() for label in axes.get_xticklabels()]
+    assert names == ['medium', 'few', 'many']  # as the other run calls its classes
+
+
+def test_marginal_likelihood_is_for_classification(start, recall_run):
+    with pytest.raises(SystemExit, match='is a segmentation run'):
+        start('plot_marginal_likelihood', recall_run)
+
+
+@pytest.fixture
+def saved(monkeypatch):
+    """The figures saved in a test."""
+    figures = []
+    for module in ('effective_number', 'marginal_likelihood', 'recall_weights'):
+        name = f'mmseg_recall.plots.{module}.save'
+        save = sys.modules[f'mmseg_recall.plots.{module}'].save
+
+        def spy(figure, path, save=save):
+            figures.append(figure)
+            return save(figure, path)
+
+        monkeypatch.setattr(name, spy)
+    return figures

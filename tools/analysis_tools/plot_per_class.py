@@ -1,0 +1,39 @@
+"""Draw each class's scores as bars, one bar for each of several trainings.
+
+    python tools/analysis_tools/plot_per_class.py work_dirs/ce work_dirs/recall --out bars.png
+
+IoU and accuracy for segmentation (recall loss paper, Fig. 2a-b), recall for classification
+(geometric mean loss paper, Fig. 2-3), on each run's validation images: see compare_runs.py.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+import mmseg_recall  # noqa: F401  makes the losses and datasets known by name
+from mmseg_recall.plots import plot_per_class
+from mmseg_recall.run_results import add_run_arguments, per_class_scores, read_runs
+
+
+def main() -> None:
+    args = parse_args()
+    runs = read_runs(args.runs, args.checkpoint)
+    scores = {name: per_class_scores(run.totals) for name, run in runs.items()}
+    print('Drawn:', plot_per_class(scores, args.out))
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    add_run_arguments(parser)
+    parser.add_argument(
+        '--out', metavar='FILE', default='per_class.png', help='by default %(default)s'
+    )
+    return parser.parse_args()
+
+
+if __name__ == '__main__':
+    try:
+        main()
+    except (FileNotFoundError, ValueError) as error:
+        sys.exit(f'plot_per_class.py: {error}')
