@@ -58,7 +58,7 @@ class ClassAwareSampler(Sampler):
         self.epoch = 0
         self.round_up = checks.choice('round_up', round_up, (True, False))
         #: The images of each class that has any.
-        self.images = _images_of_classes(dataset)
+        self.images = list(images_of_classes(dataset).values())
         if self.round_up:
             self.num_samples = math.ceil(len(dataset) / self.world_size)
             self.total_size = self.num_samples * self.world_size
@@ -96,7 +96,8 @@ def _shuffled_again_and_again(size: int, length: int, generator: torch.Generator
     return torch.cat(rounds)[:length] if rounds else torch.empty(0, dtype=torch.int64)
 
 
-def _images_of_classes(dataset) -> list[Tensor]:
+def images_of_classes(dataset) -> dict[int, Tensor]:
+    """The images of each class that has any, by the class's label, in rising order."""
     if not hasattr(dataset, 'get_data_info'):
         raise TypeError(
             'dataset must have get_data_info, as the datasets and wrappers of MMEngine do, but got '
@@ -116,5 +117,6 @@ def _images_of_classes(dataset) -> list[Tensor]:
         labels += of_image
         images += [index] * len(of_image)
     labels, images = torch.tensor(labels), torch.tensor(images)
-    counts = labels.unique(return_counts=True)[1]
-    return list(images[labels.argsort(stable=True)].split(counts.tolist()))
+    classes, counts = labels.unique(return_counts=True)
+    of_classes = images[labels.argsort(stable=True)].split(counts.tolist())
+    return dict(zip(classes.tolist(), of_classes))

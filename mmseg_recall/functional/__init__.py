@@ -11,6 +11,13 @@ from .losses import (
     soft_iou,
     weighted_cross_entropy,
 )
+from .meta import (
+    class_balanced_weights,
+    gumbel_given_class,
+    meta_gradient,
+    straight_through_weights,
+    summed_cross_entropy,
+)
 from .one_vs_all import one_vs_all
 from .scores import recall_scores
 from .sync import in_several_processes, sum_over_processes, sync_totals
@@ -26,16 +33,19 @@ from .weights import (
 __all__ = [
     'BACKEND_NAMES',
     'ClassTotals',
+    'class_balanced_weights',
     'class_totals',
     'effective_number_weights',
     'exponential_moving_average',
     'geometric_mean',
+    'gumbel_given_class',
     'in_several_processes',
     'inverse_frequency',
     'inverse_frequency_weights',
     'keep_hardest',
     'ldam_margins',
     'mean_over_present',
+    'meta_gradient',
     'one_vs_all',
     'position_cross_entropy',
     'positive_class_counts',
@@ -45,7 +55,9 @@ __all__ = [
     'saturated_beta',
     'select_totals',
     'soft_iou',
+    'straight_through_weights',
     'sum_over_processes',
+    'summed_cross_entropy',
     'sync_totals',
     'tversky_index',
     'weighted_cross_entropy',

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from ..functional import ClassTotals
+from ..functional import ClassTotals, select_totals
 from .base import ClassTotalsLoss
 
 
@@ -23,6 +23,28 @@ class ClassWeightMixin(ClassTotalsLoss):
     def set_class_weight(self, weight: Tensor | None) -> None:
         """Weigh the classes by ``(C,)`` factors from now on; ``None`` for none."""
         self.class_weight = weight
+
+    def summed(self, logits: Tensor, target: Tensor, weight: Tensor, ignore_index: int) -> Tensor:
+        r""":math:`\sum_n w_n l_n` of the positions' own losses, for what learns the weights.
+
+        Of this process, in plain autograd: differentiable twice and in the weights.
+
+        Args:
+            logits: ``(N, C)`` or ``(N, C, d1, ...)``.
+            target: Labels, ``(N)`` or ``(N, d1, ...)``.
+            weight: :math:`w`, shape of ``target``.
+            ignore_index: Label that does not count.
+        """
+        totals = select_totals(
+            self.fields,
+            logits,
+            target,
+            ignore_index=ignore_index,
+            position_weight=weight,
+            backend='reference',
+            **self.options(logits),
+        )
+        return self.loss_weight * self.from_totals(totals, torch.ones_like(weight.sum()))
 
     def weight_for(self, totals: ClassTotals) -> Tensor:
         """The factors, on the device and in the dtype of the totals."""
