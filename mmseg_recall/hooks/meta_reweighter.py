@@ -6,6 +6,7 @@ import torch
 from mmengine.registry import HOOKS
 from torch import Tensor
 
+from .deferred_reweighting_hook import DeferredReweightingHook
 from .meta_hook import MetaHook
 
 
@@ -44,8 +45,8 @@ class MetaReweighter(MetaHook):
         TypeError: For an argument of the wrong type; in training, for soft labels.
         ValueError: For an argument outside its range; when training starts, if no layer has the
             classifier's name, its loss takes no class weights (``BalancedSoftmaxLoss``,
-            ``LDAMLoss`` and ``SoftmaxFocalLoss`` do), or the optimizer does not train it and there
-            is no ``inner_lr``.
+            ``LDAMLoss`` and ``SoftmaxFocalLoss`` do), a ``DeferredReweightingHook`` sets these
+            too, or the optimizer does not train it and there is no ``inner_lr``.
 
     Reference:
         Balanced Meta-Softmax for Long-Tailed Visual Recognition, Sec. 4.3 and 4.4.
@@ -64,6 +65,11 @@ class MetaReweighter(MetaHook):
                 f'MetaReweighter needs a loss of {self.classifier} that takes class weights (such '
                 "as type='BalancedSoftmaxLoss', with tau=0 plain cross entropy), but got "
                 f'{self.loss}'
+            )
+        if any(isinstance(hook, DeferredReweightingHook) for hook in runner.hooks):
+            raise ValueError(
+                'MetaReweighter and DeferredReweightingHook both set the class weights of the '
+                'loss: keep one of them in custom_hooks'
             )
         device = next(self._classifier.parameters()).device
         return torch.zeros(self.num_classes, device=device)

@@ -14,7 +14,7 @@ from mmengine.registry import DefaultScope
 from mmseg.registry import DATASETS, MODELS
 from torch.utils.data import DataLoader
 
-from mmseg_recall.hooks import MetaReweighter
+from mmseg_recall.hooks import DeferredReweightingHook, MetaReweighter
 from mmseg_recall.losses import BalancedSoftmaxLoss, LDAMLoss, SoftmaxFocalLoss
 from tests.test_resume import assert_equal
 from tests.tolerances import FLOAT64
@@ -38,6 +38,7 @@ def make_runner(work_dir, hook, loss=LOSS):
         optim_wrapper=OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.3)),
         train_dataloader=DataLoader(dataset, batch_size=2),
         iter=0,
+        hooks=[hook],
         seed=0,
     )
     hook.before_train(runner)
@@ -192,3 +193,11 @@ def test_pixel_sampler(tmp_path):
 def test_several_losses(tmp_path):
     with pytest.raises(ValueError, match='plain mean over positions.*but got ModuleList'):
         make_runner(tmp_path, MetaReweighter(classifier=CONV), [LOSS, LOSS])
+
+
+def test_beside_deferred_reweighting(tmp_path):
+    hook = MetaReweighter(classifier=CONV)
+    runner = make_runner(tmp_path, hook)
+    runner.hooks = [hook, DeferredReweightingHook(begin=1)]
+    with pytest.raises(ValueError, match='both set the class weights'):
+        hook.before_train(runner)
