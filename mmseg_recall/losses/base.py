@@ -51,7 +51,11 @@ class ClassTotalsLoss(nn.Module):
                 f'{type(self).__name__} has no argument {", ".join(unknown)}. If the loss of a '
                 '_base_ config left it here, replace that loss: dict(_delete_=True, type=...)'
             )
-        checks.choice('use_sigmoid', use_sigmoid, (False,))
+        if use_sigmoid is not False:
+            raise ValueError(
+                f'use_sigmoid must be one of False, but got {use_sigmoid!r}: the losses are of the '
+                'softmax. Over a _base_ config with a sigmoid loss say use_sigmoid=False too'
+            )
         self.loss_weight = checks.number('loss_weight', loss_weight)
         self._loss_name = self.default_name if loss_name is None else loss_name
         self.ignore_index = ignore_index

@@ -11,8 +11,15 @@ except ImportError as error:
 from ..losses import register_losses
 from .long_tail_iou_metric import LongTailIoUMetric
 from .low_resolution import LowResolutionLossHook
+from .synthia_seq import SynthiaSeq
 from .toy_streets import LoadToyStreets, ToyStreets
 
 register_losses(MODELS)
 
-__all__ = ['LoadToyStreets', 'LongTailIoUMetric', 'LowResolutionLossHook', 'ToyStreets']
+__all__ = [
+    'LoadToyStreets',
+    'LongTailIoUMetric',
+    'LowResolutionLossHook',
+    'SynthiaSeq',
+    'ToyStreets',
+]
