@@ -1,7 +1,7 @@
 # `make demo` and `make test` need make and Python 3.10 or later, nothing else.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-openmmlab lint benchmark clean distclean
+.PHONY: help demo demo-classification test test-openmmlab lint benchmark clean distclean
 
 VENV := .venv
 OPENMMLAB := .venv-openmmlab
@@ -47,10 +47,13 @@ $(OPENMMLAB)/.installed: requirements/openmmlab-lock.txt setup.py
 	$(call finish,$(OPENMMLAB))
 
 help:  ## Show this list
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 30
 
 demo: $(VENV)/.installed  ## Train with cross entropy and with RecallLoss, and compare
 	@$(RUN) tools/demo.py
+
+demo-classification: $(VENV)/.installed  ## Train on long-tailed digits with three methods, and compare
+	@$(RUN) tools/demo_classification.py
 
 test: $(VENV)/.installed  ## Run the tests
 	@$(RUN) -m pytest
@@ -64,7 +67,7 @@ lint: $(VENV)/.installed  ## Check style and types
 	@$(RUN) -m mypy
 
 benchmark: $(VENV)/.installed  ## Run every script of tools/benchmarks
-	@for script in tools/benchmarks/*.py; do echo "$$script" && $(RUN) "$$script" || exit 1; done
+	@for script in tools/benchmarks/[a-z]*.py; do echo "$$script" && $(RUN) "$$script" || exit 1; done
 
 clean:  ## Remove caches and build leftovers
 	@rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

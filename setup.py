@@ -64,7 +64,8 @@ EXTRAS = {
         'numpy<2',
         'torchvision',
     ],
-    'dev': ['mypy', 'pytest', 'ruff'],
+    # scikit-learn: the images of DigitsLT; tensorboard: its backend is tested.
+    'dev': ['mypy', 'pytest', 'ruff', 'scikit-learn', 'tensorboard'],
 }
 
 # Built in a folder of its own: an interrupted build leaves nothing behind, and a file deleted

@@ -9,140 +9,37 @@ class and writes three pictures. Every start trains afresh, in a folder of its o
 
 from __future__ import annotations
 
-import argparse
 import json
-import multiprocessing
-import os
 import sys
-import time
-from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from mmengine.config import Config
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from mmseg_recall.plots import plot_overlays, plot_per_class, plot_recall_weights, read_scalars
+from mmseg_recall.side_by_side import console, parse_arguments, train_all
 
 CONFIGS = Path(__file__).resolve().parents[1] / 'configs' / 'toy'
 RUNS = {
     'CE': CONFIGS / 'deeplabv3_r18-d16_1xb4-ce-600i_toy-streets-192x128.py',
     'Recall': CONFIGS / 'deeplabv3_r18-d16_1xb4-recall-600i_toy-streets-192x128.py',
 }
-LOG, RESULT, PREDICTIONS = 'train.log', 'result.json', 'predictions.npz'
+RESULT, PREDICTIONS = 'result.json', 'predictions.npz'
 PICTURES = 4
 """How many validation pictures the overlays show: the first ones, not the best ones."""
 
-console = Console()
-
 
 def main() -> None:
-    arguments = parse_arguments()
-    folder = Path(arguments.work_dir) / datetime.now().strftime('%Y%m%d_%H%M%S')
-    console.print(f'Training {" and ".join(RUNS)} side by side. Full logs:')
-    for run in RUNS:
-        console.print(f'  {folder / run / LOG}', soft_wrap=True)
-    train_all(folder, arguments.seed)
+    arguments = parse_arguments(__doc__.splitlines()[0], 'work_dirs/demo')
+    folder = arguments.folder
+    train_all(partial(train, seed=arguments.seed), RUNS, folder)
     results = {run: json.loads((folder / run / RESULT).read_text()) for run in RUNS}
     console.print(results_table(results))
     console.print('Pictures:')
     for picture in draw_pictures(folder, results):
         console.print(f'  {picture}', soft_wrap=True)
-
-
-def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('--work-dir', default='work_dirs/demo', help='where to put the results')
-    parser.add_argument('--seed', type=int, default=0, help='of the initial weights and data order')
-    return parser.parse_args()
-
-
-# --- the parent: starts the trainings, shows how far they are, and sums up -----------------------
-
-
-def train_all(folder: Path, seed: int) -> None:
-    """Train all runs at once; on a failure stop the others and exit with the log's path."""
-    # One thread each: two cores are enough, and the numbers don't depend on how many there are.
-    os.environ['OMP_NUM_THREADS'] = '1'
-    spawn = multiprocessing.get_context('spawn')
-    processes = {
-        run: spawn.Process(target=train, args=(config, folder / run, seed), name=run)
-        for run, config in RUNS.items()
-    }
-    for process in processes.values():
-        process.start()
-    try:
-        watch(processes, folder)
-    finally:
-        for process in processes.values():
-            process.terminate()
-            process.join()
-
-
-def watch(processes: dict[str, multiprocessing.Process], folder: Path) -> None:
-    """Show the progress until all processes have ended well, or exit when one has not."""
-    columns = (
-        TextColumn('{task.description:>7}'),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn('{task.fields[state]:12}'),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=console) as progress:
-        tasks = {
-            run: progress.add_task(run, total=iterations(config), state='starting')
-            for run, config in RUNS.items()
-        }
-        last_line = time.monotonic()
-        while True:
-            # Asked before the logs are read, so that what an ended process wrote last is shown.
-            ended = [run for run, process in processes.items() if process.exitcode is not None]
-            for run, task in tasks.items():
-                progress.update(task, **how_far(folder / run))
-            for run in ended:
-                if processes[run].exitcode:
-                    progress.stop()
-                    sys.exit(failure(run, processes[run].exitcode, folder / run / LOG))
-            if len(ended) == len(processes):
-                return
-            # Bars need a terminal; into a file or pipe go plain lines instead.
-            if not console.is_terminal and time.monotonic() - last_line > 10:
-                console.print(plain_line(progress))
-                last_line = time.monotonic()
-            time.sleep(0.5)
-
-
-def iterations(config: Path) -> int:
-    return Config.fromfile(config).train_cfg.max_iters
-
-
-def how_far(folder: Path) -> dict:
-    """The progress that a run has logged: iterations done, and its state in words."""
-    if (folder / RESULT).exists():
-        return dict(state='done')
-    try:
-        losses = read_scalars(folder, 'loss')['']
-    except (FileNotFoundError, KeyError):
-        return {}
-    step = max(losses)
-    return dict(completed=step, state=f'loss {losses[step]:.3f}')
-
-
-def plain_line(progress: Progress) -> str:
-    runs = [
-        f'{t.description} {t.completed:.0f}/{t.total:.0f} {t.fields["state"]}'
-        for t in progress.tasks
-    ]
-    return f'{progress.tasks[0].elapsed:4.0f} s  ' + '  |  '.join(runs)
-
-
-def failure(run: str, exitcode: int, log: Path) -> str:
-    last_lines = log.read_text().splitlines()[-15:] if log.exists() else []
-    return '\n'.join(
-        [*last_lines, f'The training of {run} failed (exit code {exitcode}). Its log: {log}']
-    )
 
 
 def results_table(results: dict[str, dict]) -> Table:
@@ -196,10 +93,6 @@ def draw_pictures(folder: Path, results: dict[str, dict]) -> list[Path]:
 
 def train(config: Path, folder: Path, seed: int) -> None:
     """Train and evaluate one config, and leave its scores and some predictions in the folder."""
-    folder.mkdir(parents=True)
-    with open(folder / LOG, 'w') as log:
-        os.dup2(log.fileno(), sys.stdout.fileno())
-        os.dup2(log.fileno(), sys.stderr.fileno())
     # Imported here: the parent has no use for them, and they take seconds.
     from mmengine.runner import Runner
     from mmseg.evaluation import IoUMetric

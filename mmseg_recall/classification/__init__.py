@@ -11,11 +11,13 @@ except ImportError as error:
 from ..losses import register_losses
 from .cifar_lt import CIFAR10LT, CIFAR100LT
 from .class_aware_sampler import ClassAwareSampler
+from .digits_lt import DigitsLT
 from .ensemble_head import EnsembleHead
 from .imagenet_lt import ImageNetLT
 from .inaturalist2018 import INaturalist2018
 from .learnable_weight_scaling_head import LearnableWeightScalingHead
 from .long_tail_accuracy import LongTailAccuracy
+from .meta_sampler import MetaSampler
 from .places_lt import PlacesLT
 from .resnets import CIFARResNet, ResNet10
 from .sdn_head import SDNHead
@@ -27,11 +29,13 @@ __all__ = [
     'CIFAR10LT',
     'CIFARResNet',
     'ClassAwareSampler',
+    'DigitsLT',
     'EnsembleHead',
     'INaturalist2018',
     'ImageNetLT',
     'LearnableWeightScalingHead',
     'LongTailAccuracy',
+    'MetaSampler',
     'PlacesLT',
     'ResNet10',
     'SDNHead',

@@ -1,5 +1,5 @@
-# A long-tailed CIFAR-10 as folders of images, one for each class, under train/ and val/. The root is
-# data/cifar10_lt100, or what the environment variable CIFAR10_LT_ROOT names.
+# A long-tailed CIFAR-10 as folders of images, one for each class, under train/ and val/. The root
+# is data/cifar10_lt100, or what the environment variable CIFAR10_LT_ROOT names.
 dataset_type = 'CustomDataset'
 data_root = '{{$CIFAR10_LT_ROOT:data/cifar10_lt100}}'
 data_preprocessor = dict(
