@@ -1,9 +1,10 @@
-"""What the demos share: trainings as processes side by side, and how far they are."""
+"""What the demos share: trainings as processes side by side, their progress, the comparison."""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
+import subprocess
 import sys
 import time
 from argparse import ArgumentParser, Namespace
@@ -62,6 +63,33 @@ def train_all(
         for process in processes.values():
             process.terminate()
             process.join()
+
+
+def train(config: Path, folder: Path, seed: int, load_from: str | None = None) -> None:
+    """Train one config without validation: the comparison is of the models at the end.
+
+    Args:
+        config: File of a segmentation or classification config.
+        folder: The work folder.
+        seed: Of the initial weights and the order of the data.
+        load_from: Checkpoint to start from.
+    """
+    from .launch import build_runner  # the parent has no use for it, and it takes seconds
+
+    settings = Config.fromfile(config)
+    settings.merge_from_dict(
+        {'work_dir': str(folder), 'randomness.seed': seed, 'load_from': load_from}
+    )
+    settings.train_cfg.val_begin = sys.maxsize
+    build_runner(settings).train()
+
+
+def compare(tool: Path, folders: list[Path], out: Path) -> None:
+    """Run ``tools/analysis_tools/compare_runs.py``, showing the command as one would type it."""
+    console.print(f'\npython {tool.name} {" ".join(map(str, folders))} --out {out}', soft_wrap=True)
+    done = subprocess.run([sys.executable, tool, *folders, '--out', out])
+    if done.returncode:
+        sys.exit(f'The comparison failed (exit code {done.returncode}).')
 
 
 def _train_logged(train: Callable[[Path, Path], None], config: Path, folder: Path) -> None:

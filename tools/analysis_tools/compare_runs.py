@@ -13,6 +13,9 @@ import argparse
 import sys
 from pathlib import Path
 
+from rich.console import Console
+from rich.markdown import Markdown
+
 import mmseg_recall  # noqa: F401  makes the losses and datasets known by name
 from mmseg_recall.comparison import compare
 from mmseg_recall.plots import (
@@ -45,7 +48,10 @@ def main() -> None:
         file.write_text(text, encoding='utf-8')
     sources = {name: (str(run.folder), run.checkpoint.name) for name, run in runs.items()}
     files.append(write_page(comparison, sources, draw(runs, folder), folder / 'index.html'))
-    print(comparison.markdown())
+    console = Console()
+    text = comparison.markdown()
+    # On a terminal as a table, into a file as it can be pasted.
+    console.print(Markdown(text) if console.is_terminal else text, soft_wrap=True, markup=False)
     print('Written:', *files, sep='\n  ')
 
 

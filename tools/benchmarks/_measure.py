@@ -1,0 +1,131 @@
+"""What the benchmarks share: taking turns, peak memory, the machine, the result file."""
+
+import ctypes
+import json
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import torch
+
+import mmseg_recall
+
+RESULTS = Path(__file__).parent / 'results'
+
+
+def seconds(function, device: str = 'cpu') -> float:
+    """One call; on a GPU until its work is done."""
+    synchronize = torch.cuda.synchronize if device == 'cuda' else lambda: None
+    synchronize()
+    start = time.perf_counter()
+    function()
+    synchronize()
+    return time.perf_counter() - start
+
+
+def in_turn(functions: dict, repeats: int, device: str = 'cpu') -> dict[str, list[float]]:
+    """Seconds of each function, A B C A B C ...: a machine that is busy is so for all of them."""
+    for function in functions.values():
+        function()
+    rows = [{name: seconds(run, device) for name, run in functions.items()} for _ in range(repeats)]
+    return {name: [row[name] for row in rows] for name in functions}
+
+
+def compared(times: dict[str, list[float]], memory: dict[str, int], base: str) -> dict[str, dict]:
+    """Medians, and ratios to ``base``: of the time round by round, of the peak memory."""
+    rows = {}
+    for name, values in times.items():
+        ratios = [a / b for a, b in zip(values, times[base])]
+        rows[name] = dict(
+            seconds=dict(
+                median=statistics.median(values), minimum=min(values), maximum=max(values)
+            ),
+            time_ratio=statistics.median(ratios),
+        )
+        if name in memory:
+            rows[name]['peak_extra_bytes'] = memory[name]
+            rows[name]['memory_ratio'] = memory[name] / memory[base]
+    return rows
+
+
+def peak_memory(*arguments: str) -> int:
+    """What the calling script prints when started anew with ``--memory-of`` and the arguments."""
+    done = subprocess.run(
+        [sys.executable, sys.argv[0], '--memory-of', *arguments],
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode:
+        sys.exit(f'{" ".join(arguments)} failed:\n{done.stderr}')
+    return int(done.stdout.split()[-1])
+
+
+def print_peak(warm_up, run, device: str = 'cpu') -> None:
+    """Print the peak above what was held before, in bytes: of the process (Linux), or of the GPU.
+
+    Libraries and thread pools are loaded by ``warm_up``, and not counted.
+    """
+    warm_up()
+    if device == 'cuda':
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        run()
+        print(torch.cuda.max_memory_allocated() - before)
+        return
+    ctypes.CDLL(None).malloc_trim(0)  # or the run would take what the warm-up left
+    Path('/proc/self/clear_refs').write_text('5')
+    before = _resident('VmRSS')
+    run()
+    print((_resident('VmHWM') - before) * 1024)
+
+
+def _resident(field: str) -> int:
+    status = Path('/proc/self/status').read_text()
+    return int(status.split(f'{field}:')[1].split()[0])
+
+
+def environment(device: str = 'cpu') -> dict:
+    """Where and with what it was measured."""
+    commit = subprocess.run(
+        ['git', 'rev-parse', '--short', 'HEAD'],
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+    )
+    return dict(
+        commit=commit.stdout.strip() or 'unknown',
+        mmseg_recall=mmseg_recall.__version__,
+        torch=torch.__version__,
+        python=platform.python_version(),
+        device=torch.cuda.get_device_name() if device == 'cuda' else 'cpu',
+        processor=_processor(),
+        threads=torch.get_num_threads(),
+    )
+
+
+def _processor() -> str:
+    info = Path('/proc/cpuinfo')
+    names = [
+        line.split(':')[1].strip()
+        for line in (info.read_text().splitlines() if info.exists() else [])
+        if line.startswith('model name')
+    ]
+    return names[0] if names else platform.processor()
+
+
+def show(title: str, rows: dict[str, dict]) -> None:
+    print(f'\n{title}')
+    for name, row in rows.items():
+        memory = ''
+        if 'peak_extra_bytes' in row:
+            memory = f'{row["peak_extra_bytes"] / 2**20:9.1f} MiB  x{row["memory_ratio"]:.3f}'
+        median = row['seconds']['median'] * 1e3
+        print(f'  {name:24s}{median:9.1f} ms  x{row["time_ratio"]:.3f} {memory}')
+
+
+def write(results: dict, path: Path) -> None:
+    path.write_text(json.dumps(results, indent=2) + '\n')
+    print(f'\nwritten to {path}')

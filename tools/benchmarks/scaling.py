@@ -1,0 +1,79 @@
+"""How the loss path grows with pixels, classes and the batch.
+
+``stock`` is MMSegmentation's resize, CrossEntropyLoss and accuracy; ``RecallLoss`` takes the same
+low-resolution logits. Around one middle point (2 pictures of 512 x 512, 64 classes) one size at a
+time is doubled and halved. Times are taken in turn and memory in a fresh process each, as in
+``loss_path.py``. A loss that grows linearly has the same time for each logit everywhere.
+"""
+
+import argparse
+from pathlib import Path
+
+import _measure
+import _pictures
+import torch
+from loss_path import make_path
+
+MIDDLE = dict(batch=2, classes=64, side=512)
+SWEEPS = {
+    'side': (128, 256, 512, 1024),
+    'classes': (4, 16, 64, 256),
+    'batch': (1, 2, 4, 8),
+}
+STRIDE = 8
+PATHS = ('stock', 'RecallLoss')
+
+
+def make_batch(batch, classes, side):
+    generator = torch.Generator().manual_seed(0)
+    low = side // STRIDE
+    logits = torch.randn(batch, classes, low, low, generator=generator)
+    target = torch.randint(0, classes, (batch, side, side), generator=generator)
+    return logits.requires_grad_(), target
+
+
+def measure(sizes, repeats):
+    batch = make_batch(**sizes)
+    times = _measure.in_turn({name: make_path(name, *batch) for name in PATHS}, repeats)
+    memory = {
+        name: _measure.peak_memory(name, *(str(size) for size in sizes.values())) for name in PATHS
+    }
+    rows = _measure.compared(times, memory, base='stock')
+    logits = sizes['batch'] * sizes['classes'] * sizes['side'] ** 2
+    for row in rows.values():
+        row['nanoseconds_per_logit'] = row['seconds']['median'] / logits * 1e9
+    return rows
+
+
+def measure_memory(name, *sizes):
+    logits, target = make_batch(*(int(size) for size in sizes))
+    small = make_path(name, *make_batch(1, 4, 32))
+    _measure.print_peak(small, make_path(name, logits, target))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('--repeats', type=int, default=5)
+    parser.add_argument('--output', type=Path, help='JSON file to write, with a picture beside it')
+    parser.add_argument('--memory-of', nargs=4, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.memory_of:
+        measure_memory(*args.memory_of)
+        return
+    results = dict(
+        environment=_measure.environment(), repeats=args.repeats, middle=MIDDLE, sweeps={}
+    )
+    for size, values in SWEEPS.items():
+        results['sweeps'][size] = {
+            str(value): measure(dict(MIDDLE, **{size: value}), args.repeats) for value in values
+        }
+        for value, rows in results['sweeps'][size].items():
+            _measure.show(f'{size} {value}', rows)
+    if args.output:
+        _measure.write(results, args.output)
+        picture = _pictures.draw_growth(results['sweeps'], args.output.with_suffix('.png'))
+        print(f'written to {picture}')
+
+
+if __name__ == '__main__':
+    main()
