@@ -255,6 +255,11 @@ class _Bins:
         )
 
 
+def _over_classes(softmax, u: Tensor) -> Tensor:
+    """A softmax along axis 1; PyTorch's is up to 20 times slower where an axis of 1 follows."""
+    return softmax(u[:, :, 0], 1)[:, :, None] if u.shape[2] == 1 else softmax(u, 1)
+
+
 def _forward(logits: Tensor, target: Tensor, options: Options) -> ClassTotals:
     bins = _Bins(options.fields, logits)
     source = _source(logits, target, options)
@@ -294,7 +299,7 @@ def _sum(bins: _Bins, u: Tensor, y: Tensor, weight: Tensor, focal_gamma: float |
     """S, I, F and P of a strip."""
     if not bins.totals.keys() & set(DIFFERENTIABLE):
         return
-    log_p = u.log_softmax(1)
+    log_p = _over_classes(torch.log_softmax, u)
     log_p_y = log_p.gather(1, y[:, None])[:, 0]
     if 'cross_entropy' in bins.totals:
         bins.add('cross_entropy', y, -weight * log_p_y)
@@ -331,8 +336,8 @@ def _probability_and_pull(
     """p of a strip, and s_y - i_y p_y + f_y [(1-p_y)^g - g p_y (1-p_y)^(g-1) log p_y]."""
     pull = grads.cross_entropy[y] if grads.cross_entropy is not None else 0 * y.to(u.dtype)
     if grads.confidence is None and grads.focal is None:
-        return u.softmax(1), pull
-    log_p = u.log_softmax(1)
+        return _over_classes(torch.softmax, u), pull
+    log_p = _over_classes(torch.log_softmax, u)
     log_p_y = log_p.gather(1, y[:, None])[:, 0]
     p_y = log_p_y.exp()
     if grads.confidence is not None:
@@ -351,6 +356,7 @@ def position_cross_entropy(logits: Tensor, target: Tensor, options: Options) -> 
     result = target.new_empty(source.target_shape, dtype=compute_dtype(logits))
     with torch.no_grad(), torch.autocast(logits.device.type, enabled=False):
         for span, z, valid, y, _ in _strips(source, target, options):
-            log_p_y = _scaled(z, y, options).log_softmax(1).gather(1, y[:, None])[:, 0]
+            log_p = _over_classes(torch.log_softmax, _scaled(z, y, options))
+            log_p_y = log_p.gather(1, y[:, None])[:, 0]
             result[span.r0 : span.r1, span.l0 : span.l1] = torch.where(valid, -log_p_y, -1.0)
     return result.view(target.shape)
