@@ -1,13 +1,39 @@
 """Fixtures for all tests."""
 
-import pytest
+import os
 
-from mmseg_recall.kernels import BACKENDS
-from tests.batches import SHAPES, make_batch
+import pytest
+import torch
+
+# Without a GPU Triton's interpreter runs the kernels; Triton has to know before it is imported.
+if not torch.cuda.is_available():
+    os.environ.setdefault('TRITON_INTERPRET', '1')
+
+from mmseg_recall.kernels import BACKENDS  # noqa: E402
+from tests.batches import SHAPES, make_batch  # noqa: E402
+from tests.triton_backend import use_triton  # noqa: E402
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        '--triton',
+        action='store_true',
+        help="all that the tests do through 'streamed' through 'triton' (slow where there is no "
+        'GPU: pytest --triton tests/test_losses tests/test_functional)',
+    )
+
+
+@pytest.fixture(autouse=True)
+def _streamed_is_triton(request, monkeypatch):
+    if request.config.getoption('--triton'):
+        use_triton(monkeypatch)
+        monkeypatch.setitem(BACKENDS, 'streamed', BACKENDS['triton'])
 
 
 @pytest.fixture(params=sorted(BACKENDS))
-def backend(request):
+def backend(request, monkeypatch):
+    if request.param == 'triton':
+        use_triton(monkeypatch)
     return request.param
 
 

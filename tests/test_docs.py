@@ -8,6 +8,7 @@ import pkgutil
 import pytest
 
 import mmseg_recall
+from mmseg_recall.kernels import has_triton
 
 LIBRARY = dict(segmentation='mmseg', classification='mmpretrain')
 
@@ -15,6 +16,8 @@ LIBRARY = dict(segmentation='mmseg', classification='mmpretrain')
 def modules():
     names = []
     for module in pkgutil.walk_packages(mmseg_recall.__path__, 'mmseg_recall.'):
+        if module.name == 'mmseg_recall.kernels.triton' and not has_triton():
+            continue
         library = LIBRARY.get(module.name.split('.')[1])
         if library is None or importlib.util.find_spec(library):
             names.append(module.name)

@@ -6,10 +6,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from ..kernels import BACKENDS, ClassTotals, Options, streamed
+from ..kernels import BACKENDS, ClassTotals, Options, has_triton, streamed
 from . import checks
 
-Backend = Literal['auto', 'reference', 'streamed']
+Backend = Literal['auto', 'reference', 'streamed', 'triton']
 BACKEND_NAMES = ('auto', *BACKENDS)
 
 
@@ -54,7 +54,8 @@ def class_totals(
         focal_gamma: gamma >= 0 of F; without it F is ``None``.
         align_corners: Of the upsampling, as in :func:`torch.nn.functional.interpolate`.
         backend: ``'reference'`` (plain autograd), ``'streamed'`` (strips that fit in the cache,
-            once differentiable) or ``'auto'``: streamed, unless a gradient is wanted for
+            once differentiable), ``'triton'`` (the same fused, for CUDA) or ``'auto'``: triton for
+            CUDA tensors where it is installed, else streamed, unless a gradient is wanted for
             ``class_bias``, ``target_margin`` or ``position_weight``.
 
     Returns:
@@ -66,6 +67,7 @@ def class_totals(
         ValueError: For shapes that do not match, arguments outside their range and, on CPU, a
             label outside [0, C) that is not ``ignore_index`` (on CUDA: a device-side assert).
         TypeError: For wrong types and dtypes, soft targets among them.
+        ImportError: For ``backend='triton'`` where Triton is not installed.
 
     Examples:
         >>> import torch
@@ -97,7 +99,7 @@ def select_totals(
 ) -> ClassTotals:
     """:func:`class_totals` for a loss that reads only ``fields``: the others cost nothing."""
     checked = checked_options(logits, target, fields, **options)
-    return BACKENDS[_choose(backend, checked)](logits, target, checked)
+    return BACKENDS[_choose(backend, logits, checked)](logits, target, checked)
 
 
 @torch.no_grad()
@@ -153,7 +155,7 @@ def checked_options(
     )
 
 
-def _choose(backend: Backend, options: Options) -> str:
+def _choose(backend: Backend, logits: Tensor, options: Options) -> str:
     checks.choice('backend', backend, BACKEND_NAMES)
     sides = dict(
         class_bias=options.class_bias,
@@ -162,7 +164,9 @@ def _choose(backend: Backend, options: Options) -> str:
     )
     learned = [name for name, side in sides.items() if side is not None and side.requires_grad]
     if not learned or not torch.is_grad_enabled():
-        return 'streamed' if backend == 'auto' else backend
+        if backend == 'auto':
+            return 'triton' if logits.is_cuda and has_triton() else 'streamed'
+        return backend
     if backend not in ('auto', 'reference'):
         raise ValueError(
             f"backend={backend!r} gives no gradient to {', '.join(learned)}: use 'auto' or "

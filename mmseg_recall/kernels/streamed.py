@@ -29,6 +29,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from .autograd import differentiable
 from .contract import DIFFERENTIABLE, ClassTotals, Options, compute_dtype
 from .interpolation import interpolation_matrix
 from .labels import split_labels
@@ -37,37 +38,6 @@ from .labels import split_labels
 STRIP_ELEMENTS = 2**19
 #: Columns that are interpolated together: 64 to 128 measured alike, 32 and all at once slower.
 BLOCK = 96
-
-
-@torch.compiler.disable
-def class_totals(logits: Tensor, target: Tensor, options: Options) -> ClassTotals:
-    """See :func:`mmseg_recall.functional.class_totals`."""
-    return ClassTotals(*_Streamed.apply(logits, target, options))
-
-
-class _Streamed(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, logits, target, options):
-        ctx.save_for_backward(logits, target)
-        ctx.options = options
-        ctx.set_materialize_grads(False)
-        with torch.autocast(logits.device.type, enabled=False):
-            totals = _forward(logits, target, options)
-        ctx.mark_non_differentiable(
-            *(
-                total
-                for name, total in totals._asdict().items()
-                if total is not None and name not in DIFFERENTIABLE
-            )
-        )
-        return tuple(totals)
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx, *grads):
-        logits, target = ctx.saved_tensors
-        with torch.autocast(logits.device.type, enabled=False):
-            return _backward(logits, target, ctx.options, ClassTotals(*grads)), None, None
 
 
 class _Span(NamedTuple):
@@ -261,6 +231,7 @@ def _over_classes(softmax, u: Tensor) -> Tensor:
 
 
 def _forward(logits: Tensor, target: Tensor, options: Options) -> ClassTotals:
+    """See :func:`mmseg_recall.functional.class_totals`."""
     bins = _Bins(options.fields, logits)
     source = _source(logits, target, options)
     for _, z, valid, y, weight in _strips(source, target, options):
@@ -348,6 +319,9 @@ def _probability_and_pull(
         slope = gamma * p_y * log_p_y / doubt.clamp_min(torch.finfo(u.dtype).tiny)
         pull += grads.focal[y] * doubt**gamma * (1 - slope)
     return log_p.exp_(), pull
+
+
+class_totals = differentiable(_forward, _backward)
 
 
 def position_cross_entropy(logits: Tensor, target: Tensor, options: Options) -> Tensor:

@@ -1,0 +1,54 @@
+"""Two passes, totals and gradient, as one differentiable operation."""
+
+import functools
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from .contract import DIFFERENTIABLE, ClassTotals, Options
+
+Forward = Callable[[Tensor, Tensor, Options], ClassTotals]
+Backward = Callable[[Tensor, Tensor, Options, ClassTotals], Tensor]
+
+
+def differentiable(forward: Forward, backward: Backward) -> Forward:
+    """A backend of its two passes, which keeps nothing but the inputs from one to the other.
+
+    Args:
+        forward: ``(logits, target, options)`` to the totals.
+        backward: ``(logits, target, options, gradients of the totals)`` to that of the logits.
+    """
+
+    class Passes(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, logits, target, options):
+            ctx.save_for_backward(logits, target)
+            ctx.options = options
+            ctx.set_materialize_grads(False)
+            with torch.autocast(logits.device.type, enabled=False):
+                totals = forward(logits, target, options)
+            ctx.mark_non_differentiable(
+                *(
+                    total
+                    for name, total in totals._asdict().items()
+                    if total is not None and name not in DIFFERENTIABLE
+                )
+            )
+            return tuple(totals)
+
+        @staticmethod
+        @torch.autograd.function.once_differentiable
+        def backward(ctx, *grads):
+            logits, target = ctx.saved_tensors
+            with torch.autocast(logits.device.type, enabled=False):
+                return backward(logits, target, ctx.options, ClassTotals(*grads)), None, None
+
+    @functools.wraps(forward)
+    def class_totals(logits: Tensor, target: Tensor, options: Options) -> ClassTotals:
+        if torch.compiler.is_compiling():
+            # Disabled here and not by a decorator, which would import the compiler for everyone.
+            return torch.compiler.disable(class_totals)(logits, target, options)
+        return ClassTotals(*Passes.apply(logits, target, options))
+
+    return class_totals

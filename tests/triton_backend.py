@@ -1,0 +1,44 @@
+"""The backend 'triton' for tests that hold their tensors on CPU."""
+
+import pytest
+import torch
+
+from mmseg_recall.kernels import BACKENDS, ClassTotals, has_triton
+from mmseg_recall.kernels.labels import split_labels
+
+
+def use_triton(monkeypatch):
+    """Compiled on a GPU where there is one, else interpreted; skip where there is no Triton."""
+    if not has_triton():
+        pytest.skip('Triton is not installed')
+    if torch.cuda.is_available():
+        monkeypatch.setitem(BACKENDS, 'triton', _on_gpu)
+    else:
+        # The interpreter's time goes with the number of tiles; test_triton.py has small ones.
+        monkeypatch.setattr('mmseg_recall.kernels.triton.TILE', 2**15)
+        monkeypatch.setattr('mmseg_recall.kernels.triton.CHUNK', 256)
+        monkeypatch.setitem(BACKENDS, 'triton', _interpreted)
+
+
+def _interpreted(logits, target, options):
+    from mmseg_recall.kernels import triton
+
+    # The interpreter cuts gradients in bfloat16 off where a GPU rounds them: see test_triton.py.
+    logits = logits.float() if logits.dtype is torch.bfloat16 else logits
+    return triton.class_totals(logits, target, options)
+
+
+def _on_gpu(logits, target, options):
+    from mmseg_recall.kernels import triton
+
+    # A wrong label would be a device-side assert, after which the process has no GPU.
+    split_labels(target, logits.shape[1], options.ignore_index)
+    options = options._replace(
+        **{
+            name: value.cuda()
+            for name, value in options._asdict().items()
+            if isinstance(value, torch.Tensor)
+        }
+    )
+    totals = triton.class_totals(logits.cuda(), target.cuda(), options)
+    return ClassTotals(*(None if total is None else total.cpu() for total in totals))
