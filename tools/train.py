@@ -1,6 +1,7 @@
 """Train a segmentation or classification model from a config."""
 
 from mmengine.device import get_device
+from mmengine.runner import find_latest_checkpoint
 
 import mmseg_recall  # noqa: F401  makes the losses and hooks known by name
 from mmseg_recall.launch import argument_parser, build_runner, load_config
@@ -26,9 +27,12 @@ def parse_args():
 
 
 def resume(cfg, checkpoint):
-    cfg.resume = True
-    # Without a file to load, the runner looks for the latest in the work folder.
-    cfg.load_from = None if checkpoint == 'auto' else checkpoint
+    if checkpoint != 'auto':
+        cfg.resume, cfg.load_from = True, checkpoint
+    elif find_latest_checkpoint(cfg.work_dir):
+        # Without a file to load, the runner looks for the latest in the work folder.
+        cfg.resume, cfg.load_from = True, None
+    # Else it is the first start: from load_from, where the config names a pre-trained model.
 
 
 def use_mixed_precision(cfg):

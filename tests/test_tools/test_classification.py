@@ -1,11 +1,13 @@
 """``tools/train.py`` and ``tools/test.py`` with a classification config."""
 
 import pickle
+import runpy
 import sys
 
 import cv2
 import numpy as np
 import pytest
+from mmengine.config import Config
 
 from tests.test_tools.paths import TOOLS
 
@@ -55,3 +57,13 @@ def write_images(folder):
         for index in range(2):
             pixels = generator.integers(0, 256, (32, 32), dtype=np.uint8)
             cv2.imwrite(str(folder / label / f'{label}{index}.png'), pixels)
+
+
+@pytest.mark.parametrize('started', [False, True])
+def test_resume_of_a_second_stage(started, tmp_path):
+    """The first start is from the pre-trained model, a later one from its own checkpoint."""
+    if started:
+        (tmp_path / 'last_checkpoint').write_text('epoch_1.pth')
+    cfg = Config(dict(work_dir=str(tmp_path), load_from='stage1.pth', resume=False))
+    runpy.run_path(str(TOOLS / 'train.py'))['resume'](cfg, 'auto')
+    assert (cfg.resume, cfg.load_from) == ((True, None) if started else (False, 'stage1.pth'))
