@@ -56,10 +56,10 @@ demo-classification: $(VENV)/.installed  ## Train on long-tailed digits with thr
 	@$(RUN) tools/demo_classification.py
 
 test: $(VENV)/.installed  ## Run the tests
-	@$(RUN) -m pytest
+	@OMP_NUM_THREADS=1 $(RUN) -m pytest --numprocesses 2
 
 test-openmmlab: $(OPENMMLAB)/.installed  ## Run the tests with OpenMMLab's own last releases
-	@$(OPENMMLAB)/bin/python -m pytest
+	@OMP_NUM_THREADS=1 $(OPENMMLAB)/bin/python -m pytest --numprocesses 2
 
 lint: $(VENV)/.installed  ## Check style and types
 	@$(RUN) -m ruff check

@@ -65,7 +65,7 @@ EXTRAS = {
         'torchvision',
     ],
     # scikit-learn: the images of DigitsLT; tensorboard: its backend is tested.
-    'dev': ['mypy', 'pytest', 'ruff', 'scikit-learn', 'tensorboard'],
+    'dev': ['mypy', 'pytest', 'pytest-xdist', 'ruff', 'scikit-learn', 'tensorboard'],
 }
 
 # Built in a folder of its own: an interrupted build leaves nothing behind, and a file deleted
