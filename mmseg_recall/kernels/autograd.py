@@ -46,9 +46,20 @@ def differentiable(forward: Forward, backward: Backward) -> Forward:
 
     @functools.wraps(forward)
     def class_totals(logits: Tensor, target: Tensor, options: Options) -> ClassTotals:
-        if torch.compiler.is_compiling():
-            # Disabled here and not by a decorator, which would import the compiler for everyone.
-            return torch.compiler.disable(class_totals)(logits, target, options)
         return ClassTotals(*Passes.apply(logits, target, options))
 
-    return class_totals
+    return _not_compiled(class_totals)
+
+
+def _not_compiled(function: Forward) -> Forward:
+    """``torch.compiler.disable``, which imports the compiler, for those alone who compile."""
+    if not hasattr(torch.compiler, 'is_compiling'):  # before torch 2.3
+        return torch.compiler.disable(function)
+
+    @functools.wraps(function)
+    def call(logits: Tensor, target: Tensor, options: Options) -> ClassTotals:
+        if torch.compiler.is_compiling():
+            return torch.compiler.disable(function)(logits, target, options)
+        return function(logits, target, options)
+
+    return call

@@ -119,7 +119,7 @@ def test_wrapped_dataset():
 
 
 MEMORY = """
-import json, resource
+import json
 import torch
 from mmseg_recall.classification import MetaSampler
 from mmseg_recall.functional import (
