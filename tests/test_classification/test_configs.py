@@ -169,9 +169,7 @@ def test_documents_name_no_other_config(folder):
     assert sorted(f'{name}.py' for name in names) == sorted(there)
     readme = (ROOT / 'configs' / folder / 'README.md').read_text()
     linked = re.findall(r'\]\((?:\./)?([^)/]+\.py)\)', readme)
-    # The runs on folders of images are told apart from the table of the papers' settings.
-    in_table = {name for name in there if not name.endswith('-folder.py')}
-    assert in_table <= set(linked) <= there
+    assert set(linked) == there
     assert max(Counter(linked).values()) == 1
     mentioned = set(re.findall(r'resne[\w.-]+\.py', readme))
     assert mentioned <= there
