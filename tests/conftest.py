@@ -1,9 +1,11 @@
 """Fixtures for all tests."""
 
 import os
+import time
 
 import pytest
 import torch
+from mmengine.registry import DefaultScope
 
 # Without a GPU Triton's interpreter runs the kernels; Triton has to know before it is imported.
 if not torch.cuda.is_available():
@@ -21,6 +23,15 @@ def pytest_addoption(parser):
         help="all that the tests do through 'streamed' through 'triton' (slow where there is no "
         'GPU: pytest --triton tests/test_losses tests/test_functional)',
     )
+
+
+@pytest.fixture(autouse=True, scope='module')
+def _scope_of_the_library(request):
+    """MMEngine looks names up in the library of the last Runner, whichever test built it."""
+    scopes = dict(test_segmentation='mmseg', test_classification='mmpretrain')
+    scope = scopes.get(request.path.parent.name)
+    if scope:
+        DefaultScope.get_instance(f'{request.path.stem}-{time.time()}', scope_name=scope)
 
 
 @pytest.fixture(autouse=True)

@@ -9,6 +9,7 @@ import pytest
 pytest.importorskip('mmseg')
 
 from mmengine.config import Config
+from mmengine.registry import DefaultScope
 from mmseg.registry import MODELS
 
 import mmseg_recall  # noqa: F401
@@ -59,5 +60,6 @@ def test_camvid_config_builds(config, monkeypatch):
     monkeypatch.setenv('CAMVID_ROOT', 'elsewhere/camvid')
     cfg = Config.fromfile(config)
     assert cfg.train_dataloader.dataset.data_root == 'elsewhere/camvid'
-    head = MODELS.build(cfg.model).decode_head
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        head = MODELS.build(cfg.model).decode_head
     assert head.num_classes == len(cfg.train_dataloader.dataset.metainfo.classes) == 11
