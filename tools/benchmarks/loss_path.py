@@ -142,6 +142,7 @@ def compiles(device):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--repeats', type=int, default=15)
+    parser.add_argument('--shapes', nargs='+', choices=SHAPES, default=list(SHAPES))
     parser.add_argument('--device', choices=('cpu', 'cuda'), default='cpu')
     parser.add_argument('--output', type=Path, help='JSON file to write, with a picture beside it')
     parser.add_argument('--memory-of', nargs=3, help=argparse.SUPPRESS)
@@ -151,7 +152,7 @@ def main():
         return
     paths = [name for name in PATHS if name != 'compiled_stock' or compiles(args.device)]
     results = dict(environment=_measure.environment(args.device), repeats=args.repeats, shapes={})
-    for shape in SHAPES:
+    for shape in args.shapes:
         print(f'measuring {shape} ...', flush=True)
         memory = {name: _measure.peak_memory(shape, name, args.device) for name in paths}
         times = time_shape(shape, args.repeats, args.device, paths)
