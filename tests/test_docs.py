@@ -6,6 +6,7 @@ import importlib.util
 import pkgutil
 
 import pytest
+from mmengine.registry import DefaultScope
 
 import mmseg_recall
 from mmseg_recall.kernels import has_triton
@@ -26,5 +27,6 @@ def modules():
 
 @pytest.mark.parametrize('name', modules())
 def test_examples(name):
+    DefaultScope._instance_dict.clear()  # as in a new process, whatever ran before
     failed, _ = doctest.testmod(importlib.import_module(name))
     assert failed == 0
