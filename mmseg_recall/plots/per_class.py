@@ -91,8 +91,9 @@ def _bars(axes: Axes, metric: str, runs: Mapping[str, Mapping[str, float]]) -> N
     axes.set_xlim(-0.6, len(names) - 0.4)
     axes.set_ylim(0, 108)
     axes.set_yticks(range(0, 101, 25))
-    axes.set_title(f'{metric} per class (%)', fontsize=TITLE_SIZE, loc='left')
+    # The title has a line of its own above the legend, however many runs there are.
+    axes.set_title(f'{metric} per class (%)', fontsize=TITLE_SIZE, loc='left', pad=24)
     axes.legend(
-        fontsize=TEXT_SIZE, frameon=False, ncols=len(runs), loc='lower right', bbox_to_anchor=(1, 1)
+        fontsize=TEXT_SIZE, frameon=False, ncols=len(runs), loc='lower left', bbox_to_anchor=(0, 1)
     )
     plain_frame(axes)
