@@ -24,7 +24,7 @@ from rich.progress import track
 
 from .class_counts import IGNORED, ClassCounts, cached_class_counts
 from .comparison import ImageTotals, scores
-from .functional import checks, read_class_counts
+from .functional import checks, read_class_counts, shot_groups
 from .launch import load_config
 
 PICTURES = 4
@@ -327,9 +327,9 @@ def _shot_groups(cfg: Config, folder: Path) -> dict[str, list[int]]:
         dataset = DATASETS.build(cfg.train_dataloader.dataset)
         head = cfg.model.get('head') or {}
         counts = cached_class_counts(dataset, folder, head.get('num_classes')).counts
-    counts = read_class_counts(counts)
-    low, high = _evaluator_option(cfg, 'thresholds', THRESHOLDS)
-    groups = dict(many=counts > high, medium=(counts >= low) & (counts <= high), few=counts < low)
+    groups = shot_groups(
+        read_class_counts(counts), *_evaluator_option(cfg, 'thresholds', THRESHOLDS)
+    )
     return {name: m.nonzero()[:, 0].tolist() for name, m in groups.items() if m.any()}
 
 

@@ -11,7 +11,7 @@ from mmengine.evaluator import BaseMetric
 from mmpretrain.registry import METRICS
 from torch import Tensor
 
-from ..functional import checks, read_class_counts, recall_scores
+from ..functional import checks, read_class_counts, recall_scores, shot_groups
 
 AUTO = 'auto'
 
@@ -110,9 +110,7 @@ class LongTailAccuracy(BaseMetric):
                 "validation and testing if custom_hooks has dict(type='ClassCountsHook') and the "
                 'config has a train_dataloader; elsewhere call set_class_counts'
             )
-        low, high = self.thresholds
-        many, few = self.class_counts > high, self.class_counts < low
-        return dict(many=many, medium=~many & ~few, few=few)
+        return shot_groups(self.class_counts, *self.thresholds)
 
     def process(self, data_batch, data_samples: Sequence[dict]) -> None:
         """Keep label and prediction of each image.

@@ -19,7 +19,7 @@ from .meta import (
     summed_cross_entropy,
 )
 from .one_vs_all import one_vs_all
-from .scores import recall_scores
+from .scores import recall_scores, shot_groups
 from .sync import in_several_processes, sum_over_processes, sync_totals
 from .weights import (
     effective_number_weights,
@@ -55,6 +55,7 @@ __all__ = [
     'saturated_beta',
     'select_totals',
     'soft_iou',
+    'shot_groups',
     'straight_through_weights',
     'sum_over_processes',
     'summed_cross_entropy',

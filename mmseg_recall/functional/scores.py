@@ -64,3 +64,22 @@ def recall_scores(recalls: Tensor, zero_recall: float = ZERO_RECALL) -> dict[str
         hmean=1 / above_zero.reciprocal().mean().item(),
         lowest=seen.min().item(),
     )
+
+
+def shot_groups(class_counts: Tensor, low: float, high: float) -> dict[str, Tensor]:
+    """Which classes are many-, medium- and few-shot.
+
+    Args:
+        class_counts: Training images of each class, ``(C,)``.
+        low: Where few-shot ends.
+        high: Where many-shot begins.
+
+    Returns:
+        bool ``(C,)`` by name: ``many`` (above ``high``), ``medium`` and ``few`` (below ``low``).
+
+    Examples:
+        >>> {name: of.tolist() for name, of in shot_groups(torch.tensor([500, 5]), 20, 100).items()}
+        {'many': [True, False], 'medium': [False, False], 'few': [False, True]}
+    """
+    many, few = class_counts > high, class_counts < low
+    return dict(many=many, medium=~many & ~few, few=few)
