@@ -1,9 +1,9 @@
 """Strip by strip: nothing of the size of the full-resolution logits ever exists.
 
-Both passes walk over strips of positions small enough to stay in the processor's cache. A strip of
-logits z has shape (R, C, L): R rows (or samples), C classes, L positions. Where the target is of a
-higher resolution than the logits, the strip is interpolated on its way in, and the gradient on its
-way out. Forward keeps only its inputs; backward computes the softmax again.
+Both passes walk over the strips of :mod:`.strips`. Forward keeps only its inputs; backward computes
+the exponentials again. The true class is taken out of a strip: with e_y its exponential and r the
+sum of the others, p_y = e_y / (e_y + r) and 1 - p_y = r / (e_y + r), neither a difference of nearly
+equal numbers.
 
 The gradient. Per position with label y and weight w, with u = scale * (z + bias - margin[y] at y),
 p = softmax(u), and s, i, q, f the gradients of the loss with respect to S, I, P, F:
@@ -17,320 +17,352 @@ p = softmax(u), and s, i, q, f the gradients of the loss with respect to S, I, P
     a    = w (s_y - i_y p_y + f_y [(1-p_y)^g - g p_y (1-p_y)^(g-1) log p_y])
     dL/dz_j = scale * ( p_j (a + w (q_j - sum_k q_k p_k)) - a 1[j=y] )
 
-What bounds it: one exp per logit and pass. What is above that: the interpolation and its adjoint,
-the gather and scatter at the true class, the sums per class, the predicted class where a loss reads
-M (the maximum with its index, PyTorch has no vectorised one along an outer axis), and the start of
-about 25 operations per strip.
+What bounds it: reading and writing a strip in the cache, about four times a pass. At the target's
+resolution that is one exp for each logit and pass; upsampled, one for each logit and four rows (see
+:class:`.strips.Upsampled`), and products. Beside it stand the interpolation and its adjoint, some
+twenty operations on each position (whose share is 1/C), the sums per class, which PyTorch does on
+one core, and the start of about 40 operations per strip.
 """
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from .autograd import differentiable
-from .contract import DIFFERENTIABLE, ClassTotals, Options, compute_dtype
-from .interpolation import interpolation_matrix
+from .contract import ClassTotals, Options, compute_dtype
 from .labels import split_labels
+from .strips import SameResolution, Upsampled
+from .threads import side_by_side
 
-#: Logits in a strip: 2 MiB, times its copies; measured best of 2^16 ... 2^20 on two cores.
-STRIP_ELEMENTS = 2**19
-#: Columns that are interpolated together: 64 to 128 measured alike, 32 and all at once slower.
-BLOCK = 96
-
-
-class _Span(NamedTuple):
-    """A strip's place: rows [r0, r1) and positions [l0, l1) of logits seen as (rows, C, L)."""
-
-    r0: int
-    r1: int
-    l0: int
-    l1: int
+#: A sum of exponentials below the first, or one of a true class below the second, is not trusted:
+#: then the logits themselves are looked at. See ``strips.LARGEST_CHANGE``.
+SMALLEST_SUM = 1e-9
+SMALLEST_TRUE = 1e-30
+#: And so is a class bias or margin whose exponential is further from 1 than e^10.
+LARGEST_SHIFT = 10
 
 
-class _SameResolution:
-    """Logits (N, C, ...) and target (N, ...) of one resolution, seen as (N, C, L) and (N, L)."""
+class _Labels(NamedTuple):
+    """The labels of a strip, each (R, L)."""
 
-    def __init__(self, logits: Tensor, target: Tensor):
-        self.logits = logits.flatten(2) if logits.ndim > 2 else logits[:, :, None]
-        self.rows, self.num_classes, self.length = self.logits.shape
-        self.target_shape = (self.rows, self.length)
+    valid: Tensor
+    y: Tensor  #: 0 where not valid
+    position_weight: Tensor | None
+    place: Tensor  #: of the true class, in the flattened strip (R * C * L)
 
-    def spans(self) -> Iterator[_Span]:
-        """Several rows where they are short (classification), pieces of one where it is long."""
-        positions = max(1, STRIP_ELEMENTS // self.num_classes)
-        width = max(1, min(self.length, positions))
-        height = max(1, positions // width) if width == self.length else 1
-        for r0 in range(0, self.rows, height):
-            for l0 in range(0, self.length, width):
-                yield _Span(r0, min(r0 + height, self.rows), l0, min(l0 + width, self.length))
-
-    def read(self, span: _Span) -> Tensor:
-        strip = self.logits[span.r0 : span.r1, :, span.l0 : span.l1]
-        return strip.to(compute_dtype(strip))
-
-    def start_gradient(self, logits: Tensor) -> Tensor:
-        grad = torch.empty_like(logits, memory_format=torch.contiguous_format)
-        self.grad = grad.view(self.logits.shape)
-        return grad
-
-    def write_gradient(self, span: _Span, strip: Tensor) -> None:
-        self.grad[span.r0 : span.r1, :, span.l0 : span.l1] = strip
+    def weighted(self, values: Tensor) -> Tensor:
+        """The values times w: 0 where not valid."""
+        if self.position_weight is not None:
+            values = values * self.position_weight
+        return torch.where(self.valid, values, 0)
 
 
-class _Upsampled:
-    """Logits (N, C, h, w) for a target (N, H, W): rows are the N * H lines of the target.
+class _Softmax(NamedTuple):
+    """The softmax of a strip, the true class apart."""
 
-    An image is first widened to (h, C, W), the small step; a strip then mixes the lines around it.
-    """
+    e: Tensor  #: (R, C, L), proportional to the probabilities, 0 at the true class
+    rest: Tensor  #: (R, L), their sum
+    true: Tensor  #: (R, L), the exponential of the true class
+    total: Tensor  #: (R, L), rest + true
+    log_true: Tensor | None = None  #: (R, L), the logarithm of ``true`` where that may be 0
 
-    def __init__(self, logits: Tensor, target: Tensor, align_corners: bool):
-        self.logits = logits
-        self.num_classes = logits.shape[1]
-        self.images, self.height, self.length = target.shape
-        self.target_shape = (self.images * self.height, self.length)
-        matrix = dict(
-            align_corners=align_corners, dtype=compute_dtype(logits), device=logits.device
-        )
-        self.down = _Axis(logits.shape[2], self.height, **matrix)
-        self.across = _Axis(logits.shape[3], self.length, **matrix)
-        self.wide = self.across.matrix.new_empty(logits.shape[2] * self.num_classes, self.length)
-        self.image = None
-
-    def spans(self) -> Iterator[_Span]:
-        lines = max(1, STRIP_ELEMENTS // max(1, self.num_classes * self.length))
-        for image in range(self.images):
-            first, last = image * self.height, (image + 1) * self.height
-            for r0 in range(first, last, lines):
-                yield _Span(r0, min(r0 + lines, last), 0, self.length)
-
-    def _lines(self, span: _Span) -> tuple[int, Tensor, slice]:
-        """The image of a strip, its rows of the matrix, and the source lines they touch."""
-        image = span.r0 // self.height
-        above = image * self.height
-        return image, *self.down.band(span.r0 - above, span.r1 - above)
-
-    def read(self, span: _Span) -> Tensor:
-        image, down, lines = self._lines(span)
-        if image != self.image:
-            self.image = image
-            narrow = self.logits[image].to(self.wide.dtype).transpose(0, 1).flatten(0, 1)
-            for columns, across, source in self.across.blocks():
-                torch.mm(narrow[:, source], across.T, out=self.wide[:, columns])
-        wide = self.wide.view(self.logits.shape[2], -1)
-        return (down @ wide[lines]).view(-1, self.num_classes, self.length)
-
-    def start_gradient(self, logits: Tensor) -> Tensor:
-        self.grad = torch.zeros_like(logits, memory_format=torch.contiguous_format)
-        self.wide_grad = torch.empty_like(self.wide)
-        return self.grad
-
-    def write_gradient(self, span: _Span, strip: Tensor) -> None:
-        image, down, lines = self._lines(span)
-        if span.r0 == image * self.height:
-            self.wide_grad.zero_()
-        wide = self.wide_grad.view(self.logits.shape[2], -1)
-        wide[lines].addmm_(down.T, strip.flatten(1))
-        if span.r1 == (image + 1) * self.height:
-            narrow = wide.new_zeros(len(self.wide_grad), self.logits.shape[3])
-            for columns, across, source in self.across.blocks():
-                narrow[:, source].addmm_(self.wide_grad[:, columns], across)
-            self.grad[image] = narrow.view(len(wide), self.num_classes, -1).transpose(0, 1)
+    def log_p_y(self) -> Tensor:
+        if self.log_true is None:
+            return torch.log1p(self.rest / self.true).neg_()
+        return self.log_true - self.total.log()
 
 
-class _Axis:
-    """Interpolation along one axis: the matrix, of which a band around the diagonal is not 0."""
-
-    def __init__(self, size: int, new_size: int, *, align_corners: bool, dtype, device):
-        self.size, self.new_size = size, new_size
-        self.matrix = interpolation_matrix(
-            size, new_size, align_corners=align_corners, dtype=dtype, device=device
-        )
-        # The source of a place is found by arithmetic: on CUDA no value is waited for.
-        ratio = (size - 1) / max(new_size - 1, 1) if align_corners else size / new_size
-        offset = 0.0 if align_corners else 0.5
-        self._source = lambda place: int((place + offset) * ratio - offset)
-
-    def band(self, first: int, last: int) -> tuple[Tensor, slice]:
-        """Rows [first, last) of the matrix, where they are not 0, and which columns those are."""
-        # One place more on both sides than needed covers any rounding of the coordinates.
-        low = max(0, self._source(first) - 1)
-        high = min(self.size, self._source(last - 1) + 3)
-        return self.matrix[first:last, low:high], slice(low, high)
-
-    def blocks(self) -> Iterator[tuple[slice, Tensor, slice]]:
-        """Yield (places, their band of the matrix, source places): a product without the zeros."""
-        for first in range(0, self.new_size, BLOCK):
-            last = min(first + BLOCK, self.new_size)
-            yield slice(first, last), *self.band(first, last)
+#: What counts hits: of the scores (R, C, L) without the true class, their largest (R, L), and the
+#: score of the true class (R, L).
+_Count = Callable[[Tensor, Tensor, Tensor], None]
 
 
-def _source(logits: Tensor, target: Tensor, options: Options) -> _SameResolution | _Upsampled:
-    if logits.shape[2:] == target.shape[1:]:
-        return _SameResolution(logits, target)
-    return _Upsampled(logits, target, options.align_corners)
+class _Batch:
+    """What is asked of the strips of a batch."""
+
+    def __init__(self, logits: Tensor, target: Tensor, options: Options):
+        self.target, self.options, self.dtype = target, options, compute_dtype(logits)
+        self.source: SameResolution | Upsampled
+        if logits.shape[2:] == target.shape[1:]:
+            self.source = SameResolution(logits)
+        else:
+            # Whether exponentials may be multiplied is a question to values: CUDA would wait.
+            products = logits.device.type == 'cpu' and _shifts_little(options)
+            self.source = Upsampled(logits, target, options.align_corners, products)
+        self._first_classes = {}
+
+    def chunks(self) -> list:
+        """One for each thread (of each image)."""
+        on_cpu = self.target.device.type == 'cpu'
+        return self.source.chunks(torch.get_num_threads() if on_cpu else 1)
+
+    def labels(self, reader, span) -> _Labels:
+        classes, ignore_index = self.source.num_classes, self.options.ignore_index
+        labels = reader.take(self.target, span, padding=ignore_index)
+        valid, y = split_labels(labels, classes, ignore_index)
+        weight = self.options.position_weight
+        if weight is not None:
+            weight = reader.take(weight, span)
+            valid &= weight != 0
+        return _Labels(valid, y, weight, torch.add(self._first_class(y), y, alpha=y.shape[1]))
+
+    def _first_class(self, y: Tensor) -> Tensor:
+        """The place of the first class of each position, in the flattened strip."""
+        if y.shape not in self._first_classes:
+            rows, length = (torch.arange(size, device=y.device) for size in y.shape)
+            step = self.source.num_classes * len(length)
+            self._first_classes[y.shape] = rows[:, None] * step + length
+        return self._first_classes[y.shape]
+
+    def softmax(self, reader, span, labels: _Labels, count: _Count | None = None) -> _Softmax:
+        e = reader.exponentials(span, self.options.scale)
+        result = None if e is None else _from_exponentials(e, labels, self.options, count)
+        return result or _from_logits(reader.read(span), labels, self.options, count)
 
 
-def _strips(source, target: Tensor, options: Options) -> Iterator[tuple]:
-    """Yield (span, z, valid, y, weight): strips of logits with their labels, (R, C, L) and (R, L).
-
-    ``y`` is 0 where not valid; ``weight`` is 0 there and in the logits' dtype.
-    """
-    target = target.reshape(source.target_shape)
-    position_weight = options.position_weight
-    if position_weight is not None:
-        position_weight = position_weight.reshape(source.target_shape)
-    for span in source.spans():
-        z = source.read(span)
-        place = slice(span.r0, span.r1), slice(span.l0, span.l1)
-        valid, y = split_labels(target[place], z.shape[1], options.ignore_index)
-        weight = valid.to(z.dtype)
-        if position_weight is not None:
-            weight = weight * position_weight[place]
-            valid = valid & (position_weight[place] != 0)
-        yield span, z, valid, y, weight
+def _shifts_little(options: Options) -> bool:
+    """Whether the factors exp(scale * bias) and exp(-scale * margin) keep exponentials in range."""
+    shifts = (options.class_bias, options.target_margin)
+    return all(
+        shift is None or options.scale * float(shift.abs().max()) <= LARGEST_SHIFT
+        for shift in shifts
+    )
 
 
-def _scaled(z: Tensor, y: Tensor, options: Options) -> Tensor:
-    """u = scale * (z + bias - margin[y] at y); ``z`` itself where there is nothing to do."""
-    u = z
+def _take_true(scores: Tensor, place: Tensor, instead: float) -> Tensor:
+    """The scores of the true class (R, L), in whose place ``instead`` is left."""
+    # On the flat strip: PyTorch's gather and scatter along a middle axis take three times as long.
+    flat, place = scores.view(-1), place.reshape(-1)
+    true = flat.index_select(0, place)
+    flat.scatter_(0, place, torch.full_like(true, instead))
+    return true.view(len(scores), -1)
+
+
+def _at(per_class: Tensor, y: Tensor) -> Tensor:
+    """``per_class[y]``; PyTorch's own takes three times as long."""
+    return per_class.index_select(0, y.reshape(-1)).view(y.shape)
+
+
+def _from_exponentials(
+    e: Tensor, labels: _Labels, options: Options, count: _Count | None
+) -> _Softmax | None:
+    """Of exp(scale * z); ``None`` where it has lost too much of the logits."""
+    true = _take_true(e, labels.place, 0)
+    rest = e.sum(1)
+    total = rest + true
+    if not (total.min() > SMALLEST_SUM and true.min() > SMALLEST_TRUE):  # or not a number
+        return None
+    if count is not None:
+        count(e, e.amax(1), true)
     if options.class_bias is not None:
-        u = u + options.class_bias.to(z.dtype)[:, None]
+        factor = torch.exp(options.scale * options.class_bias.to(e.dtype))
+        true = true * _at(factor, labels.y)
+        rest = e.mul_(factor[:, None]).sum(1)
+        total = rest + true
     if options.target_margin is not None:
-        margin = options.target_margin.to(z.dtype)[y][:, None]
-        u = u.scatter_add(1, y[:, None], -margin)
-    return u if options.scale == 1 else u * options.scale
+        factor = torch.exp(-options.scale * options.target_margin.to(e.dtype))
+        true = true * _at(factor, labels.y)
+        total = rest + true
+    return _Softmax(e, rest, true, total)
 
 
-class _Bins:
-    """Running per-class sums, in float64: a float32 one over millions of positions drifts."""
+def _from_logits(z: Tensor, labels: _Labels, options: Options, count: _Count | None) -> _Softmax:
+    """Of the logits z, whatever they are."""
+    true = _take_true(z, labels.place, -torch.inf)
+    largest = z.amax(1)
+    if count is not None:
+        count(z, largest, true)
+    if options.class_bias is not None:
+        bias = options.class_bias.to(z.dtype)
+        true = true + _at(bias, labels.y)
+        largest = z.add_(bias[:, None]).amax(1)
+    if options.target_margin is not None:
+        true = true - _at(options.target_margin.to(z.dtype), labels.y)
+    if options.scale != 1:
+        true, largest, z = true * options.scale, largest * options.scale, z.mul_(options.scale)
+    largest = torch.maximum(largest, true)
+    e = z.sub_(largest[:, None]).exp_()
+    rest, log_true = e.sum(1), true - largest
+    true = log_true.exp()
+    return _Softmax(e, rest, true, rest + true, log_true)
 
-    def __init__(self, names: frozenset[str], like: Tensor):
-        self.dtype = compute_dtype(like)
-        self.totals = {
-            name: torch.zeros(like.shape[1], dtype=torch.float64, device=like.device)
-            for name in names
-        }
 
-    def add(self, name: str, index: Tensor, values: Tensor) -> None:
-        self.totals[name].index_add_(0, index.reshape(-1), values.reshape(-1).double())
-
-    def result(self) -> ClassTotals:
-        return ClassTotals(
-            *(
-                self.totals[name].to(self.dtype) if name in self.totals else None
-                for name in ClassTotals._fields
-            )
-        )
+def _per_class(index: Tensor, size: int, values: Tensor | None = None) -> Tensor:
+    """Sums of the values by index, or counts; in float64: float32 sums of millions drift."""
+    index = index.reshape(-1)
+    values = None if values is None else values.reshape(-1).double()
+    if index.device.type == 'cpu':
+        return torch.bincount(index, values, size).double()
+    # On CUDA bincount would wait for the largest index.
+    values = index.new_ones(len(index), dtype=torch.float64) if values is None else values
+    return values.new_zeros(size).index_add_(0, index, values)
 
 
-def _over_classes(softmax, u: Tensor) -> Tensor:
-    """A softmax along axis 1; PyTorch's is up to 20 times slower where an axis of 1 follows."""
-    return softmax(u[:, :, 0], 1)[:, :, None] if u.shape[2] == 1 else softmax(u, 1)
+class _Totals:
+    """Running totals of a chunk, in float64."""
+
+    def __init__(self, options: Options):
+        self.options, self.of = options, {}
+
+    def count(self, labels: _Labels, scores: Tensor, largest: Tensor, true: Tensor) -> None:
+        """N, TP and M of a strip, from scores in the order of the logits."""
+        valid, y, size = labels.valid, labels.y, scores.shape[1]
+        right = valid & _is_first(scores, largest, true, y)
+        # Three outcomes for each class: not valid, wrong, right.
+        outcome = torch.add(y, valid.to(torch.int8) + right, alpha=size)
+        _, wrong, hit = _per_class(outcome, 3 * size).view(3, size)
+        self._add('support', wrong + hit)
+        self._add('true_positive', hit)
+        if 'predicted' in self.options.fields:
+            self._add('predicted', hit + _first_of(scores, largest, valid & ~right))
+
+    def sum(self, labels: _Labels, softmax: _Softmax) -> None:
+        """S, I, F and P of a strip."""
+        fields, y, size = self.options.fields, labels.y, softmax.e.shape[1]
+        if not fields.isdisjoint(('cross_entropy', 'focal')):
+            losses = labels.weighted(softmax.log_p_y().neg_())
+            if 'cross_entropy' in fields:
+                self._add('cross_entropy', _per_class(y, size, losses))
+            if 'focal' in fields:
+                doubt = softmax.rest / softmax.total
+                focal = losses * doubt**self.options.focal_gamma
+                self._add('focal', _per_class(y, size, focal))
+        if fields.isdisjoint(('confidence', 'probability')):
+            return
+        share = labels.weighted(1 / softmax.total)
+        confidence = _per_class(y, size, share * softmax.true)
+        self._add('confidence', confidence)
+        if 'probability' in fields:
+            others = torch.bmm(softmax.e, share[:, :, None])[:, :, 0].double().sum(0)
+            self._add('probability', others + confidence)
+
+    def _add(self, name: str, values: Tensor) -> None:
+        self.of[name] = self.of[name] + values if name in self.of else values
+
+
+def _is_first(scores: Tensor, largest: Tensor, true: Tensor, y: Tensor) -> Tensor:
+    """Whether the true class is the largest, the first of them where several are equal."""
+    right = true > largest
+    # Maxima without their indices are vectorised, 25 times faster. They decide all but ties (a
+    # classifier that starts at zero is nothing else). On CUDA the question would wait for a value.
+    if scores.device.type != 'cpu' or not (true - largest).abs_().min() > 0:
+        right |= (true == largest) & (scores.max(1).indices >= y)
+    return right
+
+
+def _first_of(scores: Tensor, largest: Tensor, which: Tensor) -> Tensor:
+    """Per class, how many positions of ``which`` it is the (first) largest of."""
+    if scores.device.type == 'cpu':
+        hits = torch.empty_like(scores)
+        torch.eq(scores, largest[:, None], out=hits)
+        counts = torch.bmm(hits, which.to(hits.dtype)[:, :, None]).double().sum((0, 2))
+        if counts.sum() == which.sum():  # no ties
+            return counts
+    return _per_class(scores.max(1).indices, scores.shape[1], which)
 
 
 def _forward(logits: Tensor, target: Tensor, options: Options) -> ClassTotals:
     """See :func:`mmseg_recall.functional.class_totals`."""
-    bins = _Bins(options.fields, logits)
-    source = _source(logits, target, options)
-    for _, z, valid, y, weight in _strips(source, target, options):
-        _count(bins, z, valid, y)
-        _sum(bins, _scaled(z, y, options), y, weight, options.focal_gamma)
-    return bins.result()
+    batch = _Batch(logits, target, options)
+    counts = not options.fields.isdisjoint(('support', 'true_positive', 'predicted'))
 
+    def totals_of(chunk) -> dict[str, Tensor]:
+        totals = _Totals(options)
+        reader, spans = batch.source.open(chunk)
+        for span in spans:
+            labels = batch.labels(reader, span)
+            count = functools.partial(totals.count, labels) if counts else None
+            totals.sum(labels, batch.softmax(reader, span, labels, count))
+        return totals.of
 
-def _count(bins: _Bins, z: Tensor, valid: Tensor, y: Tensor) -> None:
-    """N, TP and M of a strip."""
-    if 'support' in bins.totals:
-        bins.add('support', y, valid)
-    prediction = z.max(1).indices if 'predicted' in bins.totals else None
-    if prediction is not None:
-        bins.add('predicted', prediction, valid)
-    if 'true_positive' in bins.totals:
-        right = _is_largest(z, y) if prediction is None else prediction == y
-        bins.add('true_positive', y, valid & right)
-
-
-def _is_largest(z: Tensor, y: Tensor) -> Tensor:
-    """Whether y is the class of the largest logit, the first of them where several are equal."""
-    if z.is_cuda:
-        return z.max(1).indices == y
-    # Maxima without their indices are vectorised, 25 times faster. They decide all but ties (a
-    # classifier that starts at zero is nothing else). On CUDA the question would wait for a value.
-    true = z.gather(1, y[:, None])[:, 0]
-    others = z.scatter(1, y[:, None], -torch.inf).amax(1)
-    right = true > others
-    if (true == others).any():
-        right |= z.max(1).indices == y
-    return right
-
-
-def _sum(bins: _Bins, u: Tensor, y: Tensor, weight: Tensor, focal_gamma: float | None) -> None:
-    """S, I, F and P of a strip."""
-    if not bins.totals.keys() & set(DIFFERENTIABLE):
-        return
-    log_p = _over_classes(torch.log_softmax, u)
-    log_p_y = log_p.gather(1, y[:, None])[:, 0]
-    if 'cross_entropy' in bins.totals:
-        bins.add('cross_entropy', y, -weight * log_p_y)
-    if 'confidence' in bins.totals:
-        bins.add('confidence', y, weight * log_p_y.exp())
-    if 'focal' in bins.totals:
-        bins.add('focal', y, -weight * (-log_p_y.expm1()) ** focal_gamma * log_p_y)
-    if 'probability' in bins.totals:
-        share = torch.bmm(log_p.exp_(), weight[:, :, None])
-        bins.totals['probability'] += share.double().sum(0)[:, 0]
+    parts = list(side_by_side(totals_of, batch.chunks()))
+    zero = torch.zeros(logits.shape[1], dtype=torch.float64, device=logits.device)
+    return ClassTotals(
+        *(
+            sum((part[name] for part in parts), zero).to(batch.dtype)
+            if name in options.fields
+            else None
+            for name in ClassTotals._fields
+        )
+    )
 
 
 def _backward(logits: Tensor, target: Tensor, options: Options, grads: ClassTotals) -> Tensor:
-    source = _source(logits, target, options)
-    result = source.start_gradient(logits)
-    for span, z, _, y, weight in _strips(source, target, options):
-        p, a = _probability_and_pull(_scaled(z, y, options), y, options.focal_gamma, grads)
-        a *= weight
-        if options.scale != 1:
-            a, weight = a * options.scale, weight * options.scale
-        if grads.probability is None:
-            g = p.mul_(a[:, None])
-        else:
-            q = grads.probability.expand(p.shape[0], 1, -1)
-            g = p * (a[:, None] - weight[:, None] * torch.bmm(q, p))
-            g += p.mul_(weight[:, None]).mul_(grads.probability[:, None])
-        source.write_gradient(span, g.scatter_add_(1, y[:, None], -a[:, None]))
-    return result
+    batch = _Batch(logits, target, options)
+    result, chunks = batch.source.start_gradient(), batch.chunks()
+
+    def gradient_of(chunk) -> Tensor | None:
+        reader, spans = batch.source.open(chunk)
+        for span in spans:
+            labels = batch.labels(reader, span)
+            softmax = batch.softmax(reader, span, labels)
+            reader.hand_over(span, _gradient(softmax, labels, options, grads))
+        return reader.finish()
+
+    batch.source.collect(chunks, side_by_side(gradient_of, chunks))
+    return result.view(logits.shape)
 
 
-def _probability_and_pull(
-    u: Tensor, y: Tensor, gamma: float | None, grads: ClassTotals
-) -> tuple[Tensor, Tensor]:
-    """p of a strip, and s_y - i_y p_y + f_y [(1-p_y)^g - g p_y (1-p_y)^(g-1) log p_y]."""
-    pull = grads.cross_entropy[y] if grads.cross_entropy is not None else 0 * y.to(u.dtype)
+def _gradient(softmax: _Softmax, labels: _Labels, options: Options, grads: ClassTotals) -> Tensor:
+    """dL/dz of a strip, in the memory of its exponentials."""
+    y, total = labels.y, softmax.total
+    a = labels.weighted(_pull(softmax, y, options.focal_gamma, grads))
+    if options.scale != 1:
+        a = a * options.scale
+    base = a / total
+    true = -base * softmax.rest
+    if grads.probability is None:
+        g = softmax.e.mul_(base[:, None])
+    else:
+        q, q_y, p_y = grads.probability, _at(grads.probability, y), softmax.true / total
+        others = torch.bmm(q.expand(len(y), 1, -1), softmax.e)[:, 0] / total
+        mean, share = others + q_y * p_y, labels.weighted(options.scale / total)
+        true += share * softmax.true * (q_y - mean)
+        base = base - share * mean
+        g = softmax.e.mul_(torch.addcmul(base[:, None], share[:, None], q[:, None]))
+    g.view(-1).scatter_(0, labels.place.reshape(-1), true.reshape(-1))
+    return g
+
+
+def _pull(softmax: _Softmax, y: Tensor, gamma: float | None, grads: ClassTotals) -> Tensor:
+    """s_y - i_y p_y + f_y [(1-p_y)^g - g p_y (1-p_y)^(g-1) log p_y] of a strip."""
+    if grads.cross_entropy is not None:
+        pull = _at(grads.cross_entropy, y)
+    else:
+        pull = torch.zeros_like(softmax.true)
     if grads.confidence is None and grads.focal is None:
-        return _over_classes(torch.softmax, u), pull
-    log_p = _over_classes(torch.log_softmax, u)
-    log_p_y = log_p.gather(1, y[:, None])[:, 0]
-    p_y = log_p_y.exp()
+        return pull
+    p_y = softmax.true / softmax.total
     if grads.confidence is not None:
-        pull -= grads.confidence[y] * p_y
+        pull -= _at(grads.confidence, y) * p_y
     if grads.focal is not None:
-        # 1 - p without cancellation; log p / (1-p) tends to -1 where p does to 1.
-        doubt = -log_p_y.expm1()
-        slope = gamma * p_y * log_p_y / doubt.clamp_min(torch.finfo(u.dtype).tiny)
-        pull += grads.focal[y] * doubt**gamma * (1 - slope)
-    return log_p.exp_(), pull
+        # log p / (1-p) tends to -1 where p does to 1.
+        doubt = softmax.rest / softmax.total
+        slope = gamma * p_y * softmax.log_p_y() / doubt.clamp_min(torch.finfo(doubt.dtype).tiny)
+        pull += _at(grads.focal, y) * doubt**gamma * (1 - slope)
+    return pull
 
 
 class_totals = differentiable(_forward, _backward)
 
 
+@torch.no_grad()
 def position_cross_entropy(logits: Tensor, target: Tensor, options: Options) -> Tensor:
     """-log p_y of each position in the shape of ``target``, -1 where it does not count."""
-    source = _source(logits, target, options)
-    result = target.new_empty(source.target_shape, dtype=compute_dtype(logits))
-    with torch.no_grad(), torch.autocast(logits.device.type, enabled=False):
-        for span, z, valid, y, _ in _strips(source, target, options):
-            log_p = _over_classes(torch.log_softmax, _scaled(z, y, options))
-            log_p_y = log_p.gather(1, y[:, None])[:, 0]
-            result[span.r0 : span.r1, span.l0 : span.l1] = torch.where(valid, -log_p_y, -1.0)
-    return result.view(target.shape)
+    batch = _Batch(logits, target, options)
+    result = torch.empty(target.shape, dtype=batch.dtype, device=target.device)
+
+    def write(chunk) -> None:
+        reader, spans = batch.source.open(chunk)
+        for span in spans:
+            labels = batch.labels(reader, span)
+            log_p_y = batch.softmax(reader, span, labels).log_p_y()
+            reader.put(result, span, torch.where(labels.valid, -log_p_y, -1.0))
+
+    with torch.autocast(logits.device.type, enabled=False):
+        for _ in side_by_side(write, batch.chunks()):
+            pass
+    return result

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from mmseg_recall.functional import ClassTotals, class_totals
-from mmseg_recall.kernels import streamed
+from mmseg_recall.kernels import strips
 from mmseg_recall.kernels.contract import DIFFERENTIABLE
 from tests.batches import SHAPES, make_batch, positions
 from tests.reference.class_totals import class_totals as slow_class_totals
@@ -98,7 +98,7 @@ def test_values_equal_the_loops(batch, backend, plain, align_corners):
 @pytest.mark.parametrize('align_corners', [False, True])
 @pytest.mark.parametrize('strip', [1, 50, 2**19])
 def test_streamed_equals_reference(batch, align_corners, strip, monkeypatch):
-    monkeypatch.setattr(streamed, 'STRIP_ELEMENTS', strip)
+    monkeypatch.setattr(strips, 'STRIP_ELEMENTS', strip)
     logits, target = batch
     kwargs = dict(align_corners=align_corners, **options(logits.shape[1], target))
     results = {

@@ -12,7 +12,7 @@ from tests.tolerances import FLOAT64
 )
 def test_equals_interpolate(size_in, size_out, align_corners):
     x = torch.randn(size_in, dtype=torch.float64)
-    matrix = interpolation_matrix(size_in, size_out, align_corners, x.dtype, x.device)
+    matrix = interpolation_matrix(size_in, size_out, align_corners, x.device)
     expected = F.interpolate(
         x[None, None, :, None], (size_out, 1), mode='bilinear', align_corners=align_corners
     )

@@ -1,52 +1,89 @@
-"""What only the streamed backend does: products by bands, and maxima without their indices."""
+"""What only the streamed backend does: the true class apart, and two ways to exponentials."""
 
 import pytest
 import torch
-import torch.nn.functional as F
 
 from mmseg_recall.functional import class_totals
 from mmseg_recall.kernels import streamed
-from tests.tolerances import FLOAT64
+from tests.tolerances import FLOAT64, assert_within_budget
+
+SHIFTS = {
+    'plain': {},
+    'small': dict(class_bias=torch.linspace(-3, 1, 4), scale=2.0),
+    'margin': dict(target_margin=torch.linspace(0, 0.3, 4), scale=30.0),
+    'large': dict(class_bias=torch.linspace(-60, 60, 4), target_margin=torch.full((4,), 40.0)),
+}
 
 
-def totals_and_gradient(logits, target, backend, **kwargs):
+def make_batch(spread, dtype=torch.float64):
+    """Eight rows for each line of the logits, whose neighbours differ by some ``spread``."""
+    generator = torch.Generator().manual_seed(0)
+    logits = spread * torch.randn(2, 4, 6, 5, generator=generator, dtype=torch.float64)
+    target = torch.randint(0, 4, (2, 48, 37), generator=generator)
+    target[:, :3] = 255
+    return logits.to(dtype), target
+
+
+def totals_and_gradient(backend, logits, target, **kwargs):
     logits = logits.clone().requires_grad_()
-    totals = class_totals(logits, target, backend=backend, **kwargs)
-    (totals.cross_entropy.sum() + totals.probability.square().sum()).backward()
+    totals = class_totals(logits, target, backend=backend, focal_gamma=0.5, **kwargs)
+    (totals.cross_entropy.sum() + totals.focal.sum() + totals.confidence.square().sum()).backward()
     return totals, logits.grad
 
 
-@pytest.mark.parametrize('align_corners', [False, True])
-@pytest.mark.parametrize('block', [1, 3, 8])
-@pytest.mark.parametrize('shape', [(9, 31), (5, 40), (4, 3), (1, 1)], ids=str)
-def test_the_width_of_a_block_changes_nothing(shape, block, align_corners, monkeypatch):
-    monkeypatch.setattr(streamed, 'BLOCK', block)
-    generator = torch.Generator().manual_seed(0)
-    logits = torch.randn(2, 3, 4, 7, generator=generator, dtype=torch.float64)
-    target = torch.randint(0, 3, (2, *shape), generator=generator)
+@pytest.mark.parametrize('shifts', SHIFTS)
+@pytest.mark.parametrize('spread', [1e-9, 1, 10, 30, 100, 1000])
+def test_both_ways_to_exponentials_equal_the_reference(spread, shifts):
+    batch = make_batch(spread)
     results = [
-        totals_and_gradient(logits, target, backend, align_corners=align_corners)
+        totals_and_gradient(backend, *batch, **SHIFTS[shifts])
         for backend in ('streamed', 'reference')
     ]
-    torch.testing.assert_close(results[0][0][:6], results[1][0][:6], **FLOAT64)
-    torch.testing.assert_close(results[0][1], results[1][1], **FLOAT64)
+    torch.testing.assert_close(results[0], results[1], **FLOAT64)
 
 
-@pytest.mark.parametrize('sizes', [(7, 31), (31, 7), (8, 8), (1, 5), (5, 1)], ids=str)
-@pytest.mark.parametrize('align_corners', [False, True])
-def test_a_band_holds_all_that_is_not_zero(sizes, align_corners):
-    size, new_size = sizes
-    axis = streamed._Axis(
-        size, new_size, align_corners=align_corners, dtype=torch.float64, device='cpu'
-    )
-    x = torch.randn(2, size, dtype=torch.float64)
-    result = torch.empty(2, new_size, dtype=torch.float64)
-    for places, band, source in axis.blocks():
-        result[:, places] = x[:, source] @ band.T
-    expected = F.interpolate(
-        x[None, :, None], (1, new_size), mode='bilinear', align_corners=align_corners
-    )[0, :, 0]
-    torch.testing.assert_close(result, expected, **FLOAT64)
+@pytest.mark.parametrize('shifts', ['plain', 'small'])
+@pytest.mark.parametrize('spread', [1, 10, 20, 30, 100])
+def test_products_stay_within_the_budget(spread, shifts):
+    logits, target = make_batch(spread, torch.float32)
+    exact = totals_and_gradient('reference', logits.double(), target, **SHIFTS[shifts])
+    eager = totals_and_gradient('reference', logits, target, **SHIFTS[shifts])
+    result = totals_and_gradient('streamed', logits, target, **SHIFTS[shifts])
+    for name in ('cross_entropy', 'confidence', 'probability', 'focal'):
+        values = [getattr(totals, name) for totals, _ in (result, eager, exact)]
+        assert_within_budget(*values)
+    assert_within_budget(result[1], eager[1], exact[1])
+
+
+@pytest.mark.parametrize(('spread', 'ways'), [(1, {'products'}), (1000, {'logits'})])
+def test_which_way_is_taken(spread, ways, monkeypatch):
+    taken = set()
+
+    def noted(way, function):
+        def call(*args):
+            result = function(*args)
+            if result is not None:
+                taken.add(way)
+            return result
+
+        return call
+
+    products, logits = streamed._from_exponentials, streamed._from_logits
+    monkeypatch.setattr(streamed, '_from_exponentials', noted('products', products))
+    monkeypatch.setattr(streamed, '_from_logits', noted('logits', logits))
+    totals_and_gradient('streamed', *make_batch(spread))
+    assert taken == ways
+
+
+def test_no_class_is_lost_that_underflows_at_the_start_of_a_run():
+    """From one line to the next class 0 goes from e^-200 to 1: its share is not nothing."""
+    logits = torch.tensor([[0.0, -200.0], [0.0, 200.0]]).T[None, :, :, None].contiguous()
+    target = torch.ones(1, 16, 1, dtype=torch.long)
+    results = [
+        totals_and_gradient(backend, logits.double(), target)
+        for backend in ('streamed', 'reference')
+    ]
+    torch.testing.assert_close(results[0], results[1], **FLOAT64)
 
 
 @pytest.mark.parametrize(
@@ -58,11 +95,12 @@ def test_ties_go_to_the_first_class(values):
     choice = torch.randint(0, len(values), (3, 4, 50), generator=generator)
     z = torch.tensor(values)[choice]
     y = torch.randint(0, 4, (3, 50), generator=generator)
-    expected = torch.tensor(
-        [
-            [max(range(4), key=lambda c: (z[r, c, n], -c)) == y[r, n] for n in range(50)]
-            for r in range(3)
-        ]
-    )
-    assert 0 < expected.sum() < expected.numel()
-    assert torch.equal(streamed._is_largest(z, y), expected)
+    first = [
+        [max(range(4), key=lambda c: (z[r, c, n], -c)) for n in range(50)] for r in range(3)
+    ]
+    right = torch.tensor(first) == y
+    totals = class_totals(z, y, backend='streamed')
+    assert 0 < right.sum() < right.numel()
+    assert torch.equal(totals.true_positive, torch.bincount(y[right], minlength=4).float())
+    predicted = torch.bincount(torch.tensor(first).flatten(), minlength=4)
+    assert torch.equal(totals.predicted, predicted.float())

@@ -140,9 +140,9 @@ def test_no_tensor_of_full_resolution(monkeypatch):
     """No operation makes what has the size of the upsampled logits, at strips of a small size."""
     from torch.utils._python_dispatch import TorchDispatchMode
 
-    from mmseg_recall.kernels import streamed
+    from mmseg_recall.kernels import strips
 
-    monkeypatch.setattr(streamed, 'STRIP_ELEMENTS', 512)
+    monkeypatch.setattr(strips, 'STRIP_ELEMENTS', 512)
 
     class Largest(TorchDispatchMode):
         size = 0
