@@ -59,45 +59,52 @@ class Columns:
             yield slice(first, last), self.matrix[first:last, sources], sources
 
 
-class Runs:
-    """Interpolation of rows in runs: rows between the same two lines, with equal steps.
+class Gaps:
+    """Interpolation of rows by the gaps between lines, in which rows change by equal steps.
 
-    Row j of a run is ``low + (t + j d) (high - low)``. Runs are padded to one length m.
+    With the first and the last line repeated outside, gap k lies between the lines k and k + 1 of
+    those, and its row j is ``line k + t_j (line k+1 - line k)``. Gaps are padded to one number of
+    rows. Where rows are fewer than twice the lines each has a gap of its own.
 
     Args:
         size: Lines there are.
         new_size: Rows there shall be.
         align_corners: As in :func:`torch.nn.functional.interpolate`.
-        longest: No run has more rows, nor more than :data:`LONGEST_RUN`. Where runs would gain
-            little every row is one.
+        like: Of the dtype and on the device of the lines.
     """
 
-    def __init__(self, size: int, new_size: int, align_corners: bool, longest: int, like: Tensor):
-        source = _source_of(size, new_size, align_corners)
-        self.starts, self.m = _cut(source, new_size, min(longest, LONGEST_RUN))
-        self.ends = [*self.starts[1:], new_size]
-        low = [min(max(0, math.floor(source(row))), size - 1) for row in self.starts]
-        #: The first and last line of each run.
-        self.low, self.high = low, [min(line + 1, size - 1) for line in low]
-        device = like.device
-        starts, ends, low, high = (
-            torch.tensor(rows, device=device) for rows in (self.starts, self.ends, low, self.high)
+    def __init__(self, size: int, new_size: int, align_corners: bool, like: Tensor):
+        source, device = _source_of(size, new_size, align_corners), like.device
+        below = [min(max(-1, math.floor(source(row))), size - 1) for row in range(new_size)]
+        self.regular = new_size >= 2 * size
+        groups = groupby(range(new_size), key=below.__getitem__ if self.regular else None)
+        groups = [list(rows) for _, rows in groups]
+        #: Rows [start, end) of each gap, and the line before them.
+        self.starts, self.ends = [rows[0] for rows in groups], [rows[-1] + 1 for rows in groups]
+        self.line = [below[start] + 1 for start in self.starts]
+        longest = max(len(rows) for rows in groups)
+        #: A gap is so many runs, each of so many rows.
+        self.runs = math.ceil(longest / LONGEST_RUN)
+        self.run_length = math.ceil(longest / self.runs)
+        self.rows_in_gap = self.runs * self.run_length
+        every, starts, ends, lines = (
+            torch.tensor(numbers, device=device)
+            for numbers in (range(new_size), self.starts, self.ends, self.line)
         )
-        every = torch.arange(new_size, device=device)
-        run = torch.searchsorted(starts, every, right=True) - 1
-        #: The padded row of each row (H,).
-        self.places = run * self.m + every - starts[run]
-        rows = starts[:, None] + torch.minimum(every[: self.m], (ends - starts - 1)[:, None])
-        #: The row of each padded row (G * m,).
+        gap = torch.searchsorted(starts, every, right=True) - 1
+        #: The padded row of each row (H,), the row of each padded one (G * rows_in_gap,).
+        self.places = gap * self.rows_in_gap + every - starts[gap]
+        padded = torch.arange(self.rows_in_gap, device=device)
+        rows = torch.minimum(starts[:, None] + padded, ends[:, None] - 1)
         self.rows = rows.flatten()
+        # t_j is the weight of the line behind; outside of the lines those on both sides are equal.
         exact = interpolation_matrix(size, new_size, align_corners, device)
-        share = torch.where((high > low)[:, None], exact[rows, high[:, None]], 0.0)
-        #: The two lines of each run (G, 2), and the weights of its rows (G, m, 2).
-        self.lines = torch.stack([low, high], 1)
-        self.weights = torch.stack([1 - share, share], 2).to(like.dtype)
-        #: t and d of each run (G, 1).
-        self.start = share[:, :1].to(like.dtype)
-        self.step = (share[:, 1:2] - share[:, :1]).to(like.dtype)
+        share = exact[rows, lines.clamp(max=size - 1)[:, None]]
+        share = share.where(((lines > 0) & (lines < size))[:, None], share.new_zeros(()))
+        second = share[:, min(1, self.rows_in_gap - 1)]
+        #: Lines before the gaps (G,), t (G, rows_in_gap), and t_1 - t_0 (G, 1).
+        self.lines, self.share = lines, share.to(like.dtype)
+        self.step = (second - share[:, 0])[:, None].to(like.dtype)
 
 
 def _source_of(size: int, new_size: int, align_corners: bool):
@@ -105,14 +112,3 @@ def _source_of(size: int, new_size: int, align_corners: bool):
     ratio = (size - 1) / max(new_size - 1, 1) if align_corners else size / new_size
     offset = 0.0 if align_corners else 0.5
     return lambda place: (place + offset) * ratio - offset
-
-
-def _cut(source, new_size: int, longest: int) -> tuple[list[int], int]:
-    """Where runs start, and the length of the longest."""
-    between = groupby(range(new_size), key=lambda place: math.floor(source(place)))
-    pieces = [list(places) for _, places in between]
-    length = max(len(places) for places in pieces)
-    length = math.ceil(length / math.ceil(length / max(1, longest)))
-    if new_size < 2 * len(pieces) or length < 2:
-        return list(range(new_size)), 1
-    return [start for places in pieces for start in places[::length]], length

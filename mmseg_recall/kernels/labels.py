@@ -20,10 +20,11 @@ def split_labels(target: Tensor, num_classes: int, ignore_index: int) -> tuple[T
     low, high = torch.aminmax(index)
     if index.device.type == 'cuda':
         torch._assert_async((low >= 0) & (high < num_classes))
-    elif index.device.type != 'meta' and (low < 0 or high >= num_classes):
-        wrong = int(low) if low < 0 else int(high)
-        raise ValueError(
-            f'target has the label {wrong}, but with C={num_classes} classes labels must be in '
-            f'[0, {num_classes}) or be ignore_index={ignore_index}'
-        )
+    elif index.device.type != 'meta':
+        low, high = low.item(), high.item()
+        if low < 0 or high >= num_classes:
+            raise ValueError(
+                f'target has the label {low if low < 0 else high}, but with C={num_classes} '
+                f'classes labels must be in [0, {num_classes}) or be ignore_index={ignore_index}'
+            )
     return valid, index

@@ -32,7 +32,7 @@ import torch
 from torch import Tensor
 
 from .autograd import differentiable
-from .contract import ClassTotals, Options, compute_dtype
+from .contract import ClassTotals, Options, compute_dtype, lowest_exponent
 from .labels import split_labels
 from .strips import SameResolution, Upsampled
 from .threads import side_by_side
@@ -51,7 +51,7 @@ class _Labels(NamedTuple):
     valid: Tensor
     y: Tensor  #: 0 where not valid
     position_weight: Tensor | None
-    place: Tensor  #: of the true class, in the flattened strip (R * C * L)
+    place: Tensor  #: (R * L,), of the true class in the flattened strip (R * C * L)
 
     def weighted(self, values: Tensor) -> Tensor:
         """The values times w: 0 where not valid."""
@@ -75,15 +75,19 @@ class _Softmax(NamedTuple):
         return self.log_true - self.total.log()
 
 
-#: What counts hits: of the scores (R, C, L) without the true class, their largest (R, L), and the
-#: score of the true class (R, L).
-_Count = Callable[[Tensor, Tensor, Tensor], None]
+#: What is told the scores (R, C, L) without the true class, which are in the order of the logits,
+#: their largest (R, L), and the score of the true class (R, L).
+_Rank = Callable[[Tensor, Tensor, Tensor], None]
 
 
 class _Batch:
     """What is asked of the strips of a batch."""
 
     def __init__(self, logits: Tensor, target: Tensor, options: Options):
+        if options.class_bias is not None:
+            # Of logarithms of counts the difference alone matters.
+            bias = options.class_bias.to(compute_dtype(logits))
+            options = options._replace(class_bias=bias - bias.amax())
         self.target, self.options, self.dtype = target, options, compute_dtype(logits)
         self.source: SameResolution | Upsampled
         if logits.shape[2:] == target.shape[1:]:
@@ -92,12 +96,13 @@ class _Batch:
             # Whether exponentials may be multiplied is a question to values: CUDA would wait.
             products = logits.device.type == 'cpu' and _shifts_little(options)
             self.source = Upsampled(logits, target, options.align_corners, products)
+        # On CUDA one thread keeps the device busy, and its stream is that of the caller.
+        self.threads = torch.get_num_threads() if logits.device.type == 'cpu' else 1
         self._first_classes = {}
 
     def chunks(self) -> list:
         """One for each thread (of each image)."""
-        on_cpu = self.target.device.type == 'cpu'
-        return self.source.chunks(torch.get_num_threads() if on_cpu else 1)
+        return self.source.chunks(self.threads)
 
     def labels(self, reader, span) -> _Labels:
         classes, ignore_index = self.source.num_classes, self.options.ignore_index
@@ -107,7 +112,8 @@ class _Batch:
         if weight is not None:
             weight = reader.take(weight, span)
             valid &= weight != 0
-        return _Labels(valid, y, weight, torch.add(self._first_class(y), y, alpha=y.shape[1]))
+        place = torch.add(self._first_class(y), y, alpha=y.shape[1])
+        return _Labels(valid, y, weight, place.flatten())
 
     def _first_class(self, y: Tensor) -> Tensor:
         """The place of the first class of each position, in the flattened strip."""
@@ -117,10 +123,12 @@ class _Batch:
             self._first_classes[y.shape] = rows[:, None] * step + length
         return self._first_classes[y.shape]
 
-    def softmax(self, reader, span, labels: _Labels, count: _Count | None = None) -> _Softmax:
-        e = reader.exponentials(span, self.options.scale)
-        result = None if e is None else _from_exponentials(e, labels, self.options, count)
-        return result or _from_logits(reader.read(span), labels, self.options, count)
+    def softmax(self, reader, span, labels: _Labels, rank: _Rank | None = None) -> _Softmax:
+        # Where logits are ranked, which is done without the bias, it has to come after that.
+        bias = self.options.class_bias if rank is None else None
+        e = reader.exponentials(span, self.options.scale, bias)
+        result = None if e is None else _from_exponentials(e, labels, self.options, rank)
+        return result or _from_logits(reader.read(span), labels, self.options, rank)
 
 
 def _shifts_little(options: Options) -> bool:
@@ -135,7 +143,7 @@ def _shifts_little(options: Options) -> bool:
 def _take_true(scores: Tensor, place: Tensor, instead: float) -> Tensor:
     """The scores of the true class (R, L), in whose place ``instead`` is left."""
     # On the flat strip: PyTorch's gather and scatter along a middle axis take three times as long.
-    flat, place = scores.view(-1), place.reshape(-1)
+    flat = scores.view(-1)
     true = flat.index_select(0, place)
     flat.scatter_(0, place, torch.full_like(true, instead))
     return true.view(len(scores), -1)
@@ -147,7 +155,7 @@ def _at(per_class: Tensor, y: Tensor) -> Tensor:
 
 
 def _from_exponentials(
-    e: Tensor, labels: _Labels, options: Options, count: _Count | None
+    e: Tensor, labels: _Labels, options: Options, rank: _Rank | None
 ) -> _Softmax | None:
     """Of exp(scale * z); ``None`` where it has lost too much of the logits."""
     true = _take_true(e, labels.place, 0)
@@ -155,10 +163,10 @@ def _from_exponentials(
     total = rest + true
     if not (total.min() > SMALLEST_SUM and true.min() > SMALLEST_TRUE):  # or not a number
         return None
-    if count is not None:
-        count(e, e.amax(1), true)
-    if options.class_bias is not None:
-        factor = torch.exp(options.scale * options.class_bias.to(e.dtype))
+    if rank is not None:
+        rank(e, e.amax(1), true)
+    if rank is not None and options.class_bias is not None:
+        factor = torch.exp(options.scale * options.class_bias)
         true = true * _at(factor, labels.y)
         rest = e.mul_(factor[:, None]).sum(1)
         total = rest + true
@@ -169,22 +177,22 @@ def _from_exponentials(
     return _Softmax(e, rest, true, total)
 
 
-def _from_logits(z: Tensor, labels: _Labels, options: Options, count: _Count | None) -> _Softmax:
+def _from_logits(z: Tensor, labels: _Labels, options: Options, rank: _Rank | None) -> _Softmax:
     """Of the logits z, whatever they are."""
     true = _take_true(z, labels.place, -torch.inf)
     largest = z.amax(1)
-    if count is not None:
-        count(z, largest, true)
+    if rank is not None:
+        rank(z, largest, true)
     if options.class_bias is not None:
-        bias = options.class_bias.to(z.dtype)
-        true = true + _at(bias, labels.y)
-        largest = z.add_(bias[:, None]).amax(1)
+        true = true + _at(options.class_bias, labels.y)
+        largest = z.add_(options.class_bias[:, None]).amax(1)
     if options.target_margin is not None:
         true = true - _at(options.target_margin.to(z.dtype), labels.y)
     if options.scale != 1:
         true, largest, z = true * options.scale, largest * options.scale, z.mul_(options.scale)
     largest = torch.maximum(largest, true)
-    e = z.sub_(largest[:, None]).exp_()
+    # What lies below is nothing beside the largest, which is 1.
+    e = z.sub_(largest[:, None]).clamp_min_(lowest_exponent(z)).exp_()
     rest, log_true = e.sum(1), true - largest
     true = log_true.exp()
     return _Softmax(e, rest, true, rest + true, log_true)
@@ -204,24 +212,23 @@ def _per_class(index: Tensor, size: int, values: Tensor | None = None) -> Tensor
 class _Totals:
     """Running totals of a chunk, in float64."""
 
-    def __init__(self, options: Options):
-        self.options, self.of = options, {}
+    def __init__(self, options: Options, size: int):
+        self.options, self.size, self.of = options, size, {}
 
-    def count(self, labels: _Labels, scores: Tensor, largest: Tensor, true: Tensor) -> None:
-        """N, TP and M of a strip, from scores in the order of the logits."""
-        valid, y, size = labels.valid, labels.y, scores.shape[1]
-        right = valid & _is_first(scores, largest, true, y)
-        # Three outcomes for each class: not valid, wrong, right.
-        outcome = torch.add(y, valid.to(torch.int8) + right, alpha=size)
-        _, wrong, hit = _per_class(outcome, 3 * size).view(3, size)
-        self._add('support', wrong + hit)
-        self._add('true_positive', hit)
+    def rank(self, labels: _Labels, scores: Tensor, largest: Tensor, true: Tensor) -> None:
+        """TP and M of a strip."""
+        right = labels.valid & _is_first(scores, largest, true, labels.y)
+        hits = _per_class(torch.add(labels.y, right, alpha=self.size), 2 * self.size)[self.size :]
+        self._add('true_positive', hits)
         if 'predicted' in self.options.fields:
-            self._add('predicted', hit + _first_of(scores, largest, valid & ~right))
+            self._add('predicted', hits + _first_of(scores, largest, labels.valid & ~right))
 
     def sum(self, labels: _Labels, softmax: _Softmax) -> None:
-        """S, I, F and P of a strip."""
-        fields, y, size = self.options.fields, labels.y, softmax.e.shape[1]
+        """N, S, I, F and P of a strip."""
+        fields, y, size = self.options.fields, labels.y, self.size
+        if 'support' in fields:
+            counts = _per_class(torch.add(y, labels.valid, alpha=size), 2 * size)
+            self._add('support', counts[size:])
         if not fields.isdisjoint(('cross_entropy', 'focal')):
             losses = labels.weighted(softmax.log_p_y().neg_())
             if 'cross_entropy' in fields:
@@ -236,11 +243,24 @@ class _Totals:
         confidence = _per_class(y, size, share * softmax.true)
         self._add('confidence', confidence)
         if 'probability' in fields:
-            others = torch.bmm(softmax.e, share[:, :, None])[:, :, 0].double().sum(0)
-            self._add('probability', others + confidence)
+            self._add('probability', _over_positions(softmax.e, share) + confidence)
 
     def _add(self, name: str, values: Tensor) -> None:
         self.of[name] = self.of[name] + values if name in self.of else values
+
+
+def _over_positions(values: Tensor, weights: Tensor) -> Tensor:
+    """The sum over R and L of values (R, C, L) times weights (R, L), per class."""
+    if values.shape[2] == 1:
+        return (weights.T @ values[:, :, 0])[0].double()
+    return torch.bmm(values, weights[:, :, None])[:, :, 0].double().sum(0)
+
+
+def _over_classes(values: Tensor, weights: Tensor) -> Tensor:
+    """The sum over C of values (R, C, L) times weights (C,), per position."""
+    if values.shape[2] == 1:
+        return values[:, :, 0] @ weights[:, None]
+    return torch.bmm(weights.expand(len(values), 1, -1), values)[:, 0]
 
 
 def _is_first(scores: Tensor, largest: Tensor, true: Tensor, y: Tensor) -> Tensor:
@@ -258,7 +278,7 @@ def _first_of(scores: Tensor, largest: Tensor, which: Tensor) -> Tensor:
     if scores.device.type == 'cpu':
         hits = torch.empty_like(scores)
         torch.eq(scores, largest[:, None], out=hits)
-        counts = torch.bmm(hits, which.to(hits.dtype)[:, :, None]).double().sum((0, 2))
+        counts = _over_positions(hits, which.to(hits.dtype))
         if counts.sum() == which.sum():  # no ties
             return counts
     return _per_class(scores.max(1).indices, scores.shape[1], which)
@@ -267,18 +287,18 @@ def _first_of(scores: Tensor, largest: Tensor, which: Tensor) -> Tensor:
 def _forward(logits: Tensor, target: Tensor, options: Options) -> ClassTotals:
     """See :func:`mmseg_recall.functional.class_totals`."""
     batch = _Batch(logits, target, options)
-    counts = not options.fields.isdisjoint(('support', 'true_positive', 'predicted'))
+    ranked = not options.fields.isdisjoint(('true_positive', 'predicted'))
 
     def totals_of(chunk) -> dict[str, Tensor]:
-        totals = _Totals(options)
+        totals = _Totals(options, logits.shape[1])
         reader, spans = batch.source.open(chunk)
         for span in spans:
             labels = batch.labels(reader, span)
-            count = functools.partial(totals.count, labels) if counts else None
-            totals.sum(labels, batch.softmax(reader, span, labels, count))
+            rank = functools.partial(totals.rank, labels) if ranked else None
+            totals.sum(labels, batch.softmax(reader, span, labels, rank))
         return totals.of
 
-    parts = list(side_by_side(totals_of, batch.chunks()))
+    parts = list(side_by_side(totals_of, batch.chunks(), batch.threads))
     zero = torch.zeros(logits.shape[1], dtype=torch.float64, device=logits.device)
     return ClassTotals(
         *(
@@ -302,7 +322,7 @@ def _backward(logits: Tensor, target: Tensor, options: Options, grads: ClassTota
             reader.hand_over(span, _gradient(softmax, labels, options, grads))
         return reader.finish()
 
-    batch.source.collect(chunks, side_by_side(gradient_of, chunks))
+    batch.source.collect(chunks, side_by_side(gradient_of, chunks, batch.threads))
     return result.view(logits.shape)
 
 
@@ -318,12 +338,12 @@ def _gradient(softmax: _Softmax, labels: _Labels, options: Options, grads: Class
         g = softmax.e.mul_(base[:, None])
     else:
         q, q_y, p_y = grads.probability, _at(grads.probability, y), softmax.true / total
-        others = torch.bmm(q.expand(len(y), 1, -1), softmax.e)[:, 0] / total
+        others = _over_classes(softmax.e, q) / total
         mean, share = others + q_y * p_y, labels.weighted(options.scale / total)
         true += share * softmax.true * (q_y - mean)
         base = base - share * mean
         g = softmax.e.mul_(torch.addcmul(base[:, None], share[:, None], q[:, None]))
-    g.view(-1).scatter_(0, labels.place.reshape(-1), true.reshape(-1))
+    g.view(-1).scatter_(0, labels.place, true.reshape(-1))
     return g
 
 
@@ -363,6 +383,6 @@ def position_cross_entropy(logits: Tensor, target: Tensor, options: Options) -> 
             reader.put(result, span, torch.where(labels.valid, -log_p_y, -1.0))
 
     with torch.autocast(logits.device.type, enabled=False):
-        for _ in side_by_side(write, batch.chunks()):
+        for _ in side_by_side(write, batch.chunks(), batch.threads):
             pass
     return result

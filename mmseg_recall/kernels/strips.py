@@ -8,17 +8,17 @@ cut into chunks, each of which one thread opens and walks through strip by strip
 import functools
 import math
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from .contract import compute_dtype
-from .interpolation import Columns, Runs
+from .contract import compute_dtype, lowest_exponent
+from .interpolation import Columns, Gaps
 
 #: Logits in a strip; measured best of 2^18 ... 2^22.
-STRIP_ELEMENTS = 2**21
+STRIP_ELEMENTS = 2**20
 #: The logarithm of what exponentials may change by within a run. One that underflows in the first
 #: row (below e^-87) is then below e^-47 in all of them, nothing beside a sum above e^-20.
 LARGEST_CHANGE = 40
@@ -28,15 +28,20 @@ _held = threading.local()
 
 
 def _memory(name: str, shape: tuple[int, ...], like: Tensor) -> Tensor:
-    """Memory of a strip. On a CPU the thread keeps it for the next one: fresh pages cost more than
-    what is done with them."""
+    """Memory for a strip.
+
+    On a CPU the thread keeps it for the next one: fresh pages cost more than what is done there.
+    """
     if like.device.type != 'cpu':
         return like.new_empty(shape)
-    size, held = math.prod(shape), getattr(_held, name, like[:0])
-    if held.numel() < size or held.dtype != like.dtype:
-        held = torch.empty(size, dtype=like.dtype)
-        setattr(_held, name, held)
-    return held[:size].view(shape)
+    views = vars(_held).setdefault((name, like.dtype), {})
+    if shape not in views:
+        size, held = math.prod(shape), views.get(None, like[:0].flatten())
+        if held.numel() < size:
+            views.clear()
+            held = views[None] = torch.empty(size, dtype=like.dtype)
+        views[shape] = held[:size].view(shape)
+    return views[shape]
 
 
 class SameResolution:
@@ -57,8 +62,7 @@ class SameResolution:
             for r0 in range(0, self.rows, height)
             for l0 in range(0, self.length, width)
         ]
-        size = math.ceil(len(blocks) / number)
-        return [blocks[first : first + size] for first in range(0, len(blocks), size or 1)]
+        return [blocks[first:last] for first, last in _even_pieces(0, len(blocks), number)]
 
     def open(self, chunk: list[_Block]) -> tuple['SameResolution', list[_Block]]:
         """A reader of the chunk, and its spans."""
@@ -67,9 +71,9 @@ class SameResolution:
     def read(self, span: _Block) -> Tensor:
         """The logits of a strip."""
         strip = self.logits[span[0], :, span[1]]
-        return _memory('strip', strip.shape, self.like).copy_(strip)
+        return _memory('strip', tuple(strip.shape), self.like).copy_(strip)
 
-    def exponentials(self, span: _Block, scale: float) -> None:
+    def exponentials(self, span: _Block, scale: float, bias: Tensor | None) -> None:
         """Only the logits lead to them here."""
         return None
 
@@ -98,9 +102,11 @@ class SameResolution:
             pass
 
 
-class _RunsOfImage(NamedTuple):
+class _Gaps(NamedTuple):
+    """Gaps [g0, g1) of an image."""
+
     image: int
-    g0: int  #: runs [g0, g1)
+    g0: int
     g1: int
 
 
@@ -108,77 +114,66 @@ class Upsampled:
     """Logits (N, C, h, w) for a target (N, H, W): a chunk is a part of the rows of an image."""
 
     def __init__(self, logits: Tensor, target: Tensor, align_corners: bool, products: bool):
-        self.logits, self.dtype = logits, compute_dtype(logits)
+        self.logits, self.dtype, self.products = logits, compute_dtype(logits), products
         self.num_classes = logits.shape[1]
         self.images, height, self.length = target.shape
-        row = max(1, self.num_classes * self.length)
         size = (*logits.shape[2:], height, self.length)
-        longest = STRIP_ELEMENTS // row if products else 1
-        self.runs, self.across = _geometry(size, align_corners, longest, self.dtype, logits.device)
-        self.runs_in_strip = max(1, STRIP_ELEMENTS // (self.runs.m * row))
+        self.gaps, self.across = _geometry(size, align_corners, self.dtype, logits.device)
 
-    def chunks(self, number: int) -> list[_RunsOfImage]:
-        runs = len(self.runs.starts)
-        size = math.ceil(runs / number)
+    def chunks(self, number: int) -> list[_Gaps]:
         return [
-            _RunsOfImage(image, g0, min(g0 + size, runs))
+            _Gaps(image, *piece)
             for image in range(self.images)
-            for g0 in range(0, runs, size)
+            for piece in _even_pieces(0, len(self.gaps.starts), number)
         ]
 
-    def open(self, chunk: _RunsOfImage) -> tuple['_Window', Iterator[_RunsOfImage]]:
+    def open(self, chunk: _Gaps) -> tuple['_Window', list[_Gaps]]:
         """A reader of the chunk, and its spans."""
-        spans = (
-            _RunsOfImage(chunk.image, g0, min(g0 + self.runs_in_strip, chunk.g1))
-            for g0 in range(chunk.g0, chunk.g1, self.runs_in_strip)
-        )
+        gap = self.gaps.rows_in_gap * self.num_classes * self.length
+        number = math.ceil((chunk.g1 - chunk.g0) * gap / STRIP_ELEMENTS)
+        spans = [_Gaps(chunk.image, *piece) for piece in _even_pieces(*chunk[1:], number)]
         return _Window(self, chunk), spans
 
-    def rows(self, span: _RunsOfImage) -> slice:
+    def rows(self, span: _Gaps) -> slice:
         """The rows of the target."""
-        return slice(self.runs.starts[span.g0], self.runs.ends[span.g1 - 1])
-
-    def lines(self, span: _RunsOfImage) -> slice:
-        """The lines of the logits that the rows come from."""
-        return slice(self.runs.low[span.g0], self.runs.high[span.g1 - 1] + 1)
+        return slice(self.gaps.starts[span.g0], self.gaps.ends[span.g1 - 1])
 
     def start_gradient(self) -> Tensor:
         self.grad = torch.empty_like(self.logits, memory_format=torch.contiguous_format)
         return self.grad
 
-    def collect(self, chunks: list[_RunsOfImage], pieces: Iterable[Tensor]) -> None:
+    def collect(self, chunks: list[_Gaps], pieces: Iterable[tuple[slice, Tensor]]) -> None:
         """Sum what chunks say of the lines around them, in order: always with the same result."""
         # Class by class: too little for PyTorch to wake its threads, which would stay awake some
         # milliseconds and be in the way of the chunks.
-        for chunk, piece in zip(chunks, pieces):
-            lines, new = self.lines(chunk), chunk.g0 == 0
+        for chunk, (lines, piece) in zip(chunks, pieces):
             for grad, of_class in zip(self.grad[chunk.image], piece):
-                if new:
+                if chunk.g0 == 0:
                     grad.zero_()
                 grad[lines] += of_class
 
 
+def _even_pieces(first: int, last: int, number: int) -> list[tuple[int, int]]:
+    """[first, last) in pieces of nearly equal length, none empty."""
+    number = max(1, min(number, last - first))
+    cuts = [first + (last - first) * i // number for i in range(number + 1)]
+    return list(zip(cuts, cuts[1:]))
+
+
 @functools.lru_cache(maxsize=4)
 def _geometry(
-    size: tuple[int, int, int, int],
-    align_corners: bool,
-    longest: int,
-    dtype: torch.dtype,
-    device: torch.device,
-) -> tuple[Runs, Columns]:
+    size: tuple[int, int, int, int], align_corners: bool, dtype: torch.dtype, device: torch.device
+) -> tuple[Gaps, Columns]:
     """Of (h, w, H, W): the same from batch to batch."""
     like, (h, w, height, width) = torch.empty((), dtype=dtype, device=device), size
-    return (
-        Runs(h, height, align_corners, longest, like),
-        Columns(w, width, align_corners, like),
-    )
+    return Gaps(h, height, align_corners, like), Columns(w, width, align_corners, like)
 
 
 class _Window:
-    """The lines around a chunk, widened to (h, C, W).
+    """The lines around a chunk, widened to (lines, C, W).
 
-    From one of the h lines to the next the logits of a place change by the same d from row to row.
-    Such rows are a run; their exponentials
+    In the gap between two lines the logits of a place change by the same d from row to row. Such
+    rows are a run; their exponentials
 
         exp(z), exp(z) exp(d), exp(z) exp(d)^2, ...
 
@@ -187,101 +182,124 @@ class _Window:
     exponential above 1.
     """
 
-    def __init__(self, source: Upsampled, chunk: _RunsOfImage):
-        self.source, self.runs, lines = source, source.runs, source.lines(chunk)
-        self.first_line = lines.start
+    def __init__(self, source: Upsampled, chunk: _Gaps):
+        self.source, self.gaps = source, source.gaps
         self.classes, self.length = source.num_classes, source.length
-        self.row = self.classes * self.length
-        logits = source.logits[chunk.image, :, lines].to(source.dtype)
+        self.row, self.size = self.classes * self.length, source.logits.shape[2]
+        #: The first line of the window, and the one after the last (line 0 is the repeated first).
+        self.first, self.last = self.gaps.line[chunk.g0], self.gaps.line[chunk.g1 - 1] + 2
+        lines = torch.arange(self.first - 1, self.last - 1, device=source.logits.device)
+        logits = source.logits[chunk.image].index_select(1, lines.clamp_(0, self.size - 1))
+        logits = logits.to(source.dtype)
         narrow = (logits - logits.amax(0)).transpose(0, 1).contiguous()
-        self.shape = narrow.shape
         # Columns in between change by no more than those they are a mean of.
-        self.changes = narrow.diff(dim=0).abs_().amax((1, 2)).tolist() if self.runs.m > 1 else []
-        self.wide = _memory('wide', (len(narrow) * self.classes, self.length), narrow)
-        for columns, across, sources in source.across.blocks():
-            torch.mm(
-                narrow.view(-1, self.shape[2])[:, sources], across.T, out=self.wide[:, columns]
-            )
+        self.changes = narrow.diff(dim=0).abs_().amax((1, 2)).tolist() if source.products else []
+        self.narrow_shape = narrow.shape
+        narrow = narrow.flatten(0, 1)
+        self.wide = _memory('wide', (len(lines), self.row), narrow)
         self.grad = None
+        for columns, across, sources in source.across.blocks():
+            torch.mm(narrow[:, sources], across.T, out=self._columns(self.wide)[:, columns])
 
-    def _pairs(self, span: _RunsOfImage) -> Tensor:
-        """The two lines of each run (G, 2, C * L)."""
-        lines = self._lines(span)
-        pairs = _memory('pairs', (len(lines), self.row), self.wide)
-        torch.index_select(self.wide.view(self.shape[0], -1), 0, lines, out=pairs)
-        return pairs.view(-1, 2, self.row)
+    def _columns(self, wide: Tensor) -> Tensor:
+        return wide.view(-1, self.length)
 
-    def _lines(self, span: _RunsOfImage) -> Tensor:
-        return self.runs.lines[span.g0 : span.g1].flatten() - self.first_line
+    def _line(self, span: _Gaps) -> slice | Tensor:
+        """The lines before the gaps, in the window."""
+        if self.gaps.regular:
+            first = self.gaps.line[span.g0] - self.first
+            return slice(first, first + span.g1 - span.g0)
+        return self.gaps.lines[span.g0 : span.g1] - self.first
 
-    def read(self, span: _RunsOfImage) -> Tensor:
+    def _line_and_change(self, span: _Gaps) -> tuple[Tensor, Tensor]:
+        """The line before each gap, and what is from there to the next (G, C * L)."""
+        line = self._line(span)
+        low, high = self.wide[:-1][line], self.wide[1:][line]
+        return low, torch.sub(high, low, out=_memory('change', tuple(low.shape), low))
+
+    def _strip(self, span: _Gaps) -> Tensor:
+        shape = (span.g1 - span.g0, self.gaps.runs, self.gaps.run_length, self.row)
+        return _memory('strip', shape, self.wide)
+
+    def read(self, span: _Gaps) -> Tensor:
         """The logits of a strip."""
-        pairs, weights = self._pairs(span), self.runs.weights[span.g0 : span.g1]
-        rows = _memory('strip', (*weights.shape[:2], self.row), pairs)
-        return torch.bmm(weights, pairs, out=rows).view(-1, self.classes, self.length)
+        line, change = self._line_and_change(span)
+        strip, share = self._strip(span).flatten(1, 2), self.gaps.share[span.g0 : span.g1]
+        torch.addcmul(line[:, None], change[:, None], share[:, :, None], out=strip)
+        return strip.view(-1, self.classes, self.length)
 
-    def exponentials(self, span: _RunsOfImage, scale: float) -> Tensor | None:
-        """exp(scale * logits) of a strip, ``None`` where they change too much within a run."""
-        lines = self.source.lines(span)
-        changes = self.changes[lines.start - self.first_line : lines.stop - 1 - self.first_line]
-        if self.runs.m == 1 or not all(scale * change <= LARGEST_CHANGE for change in changes):
+    def exponentials(self, span: _Gaps, scale: float, bias: Tensor | None) -> Tensor | None:
+        """exp(scale * (logits + bias)) of a strip, ``None`` where they change too much in a run."""
+        first = self.gaps.line[span.g0] - self.first
+        changes = self.changes[first : self.gaps.line[span.g1 - 1] - self.first + 1]
+        small = all(scale * change <= LARGEST_CHANGE for change in changes)  # no, if not a number
+        if self.gaps.run_length == 1 or not (self.source.products and small):
             return None
-        low, high = self._pairs(span).unbind(1)
-        change = high.sub_(low)
-        start = low.addcmul_(change, self.runs.start[span.g0 : span.g1])
-        step = change.mul_(self.runs.step[span.g0 : span.g1])
+        line, change = self._line_and_change(span)
+        e = self._strip(span)
+        share = self.gaps.share[span.g0 : span.g1, :: self.gaps.run_length, None]
+        start = torch.addcmul(line[:, None], change[:, None], share, out=e[:, :, 0])
+        if bias is not None:
+            start.unflatten(2, (self.classes, -1)).add_(bias[:, None])
         if scale != 1:
-            step, start = step.mul_(scale), start.mul_(scale)
-        return self._products(start, step.exp())
-
-    def _products(self, start: Tensor, factor: Tensor) -> Tensor:
-        """The rows exp(start), exp(start) factor, exp(start) factor^2, ... of each run."""
-        m, rows = self.runs.m, 1
-        e = _memory('strip', (len(start), m, self.row), start)
-        torch.exp(start, out=e[:, 0])
-        while rows < m:
-            # Twice the rows: those there are times factor^rows.
-            more = min(rows, m - rows)
-            torch.mul(e[:, :more], factor[:, None], out=e[:, rows : rows + more])
+            start.mul_(scale)
+        start.clamp_min_(lowest_exponent(start)).exp_()
+        factor = change.mul_(scale * self.gaps.step[span.g0 : span.g1]).exp_()
+        rows = 1
+        while rows < e.shape[2]:
+            # Twice the rows: those there are times exp(d)^rows.
+            more = min(rows, e.shape[2] - rows)
+            torch.mul(e[:, :, :more], factor[:, None, None], out=e[:, :, rows : rows + more])
             rows += more
             factor.mul_(factor)
         return e.view(-1, self.classes, self.length)
 
-    def take(self, positions: Tensor, span: _RunsOfImage, padding: int | None = None) -> Tensor:
+    def take(self, positions: Tensor, span: _Gaps, padding: int | None = None) -> Tensor:
         """The strip (R, L) of something that has an entry for each position.
 
         Rows that are padding hold ``padding``, or what another row does.
         """
-        strip = positions[span.image].index_select(0, self.runs.rows[self._padded(span)])
+        size = self.gaps.rows_in_gap
+        strip = positions[span.image].index_select(0, self.gaps.rows[self._padded(span)])
         if padding is not None:
-            runs = enumerate(zip(self.runs.starts[span.g0 : span.g1], self.runs.ends[span.g0 :]))
-            for run, (start, end) in runs:
-                if end - start < self.runs.m:
-                    strip[run * self.runs.m + end - start : (run + 1) * self.runs.m] = padding
+            for gap, number in enumerate(range(span.g0, span.g1)):
+                real = self.gaps.ends[number] - self.gaps.starts[number]
+                if real < size:
+                    strip[gap * size + real : (gap + 1) * size] = padding
         return strip
 
-    def _padded(self, span: _RunsOfImage) -> slice:
-        return slice(span.g0 * self.runs.m, span.g1 * self.runs.m)
+    def _padded(self, span: _Gaps) -> slice:
+        return slice(span.g0 * self.gaps.rows_in_gap, span.g1 * self.gaps.rows_in_gap)
 
-    def put(self, positions: Tensor, span: _RunsOfImage, strip: Tensor) -> None:
+    def put(self, positions: Tensor, span: _Gaps, strip: Tensor) -> None:
         """Write a strip (R, L) of something that has an entry for each position."""
         rows = self.source.rows(span)
-        places = self.runs.places[rows] - self._padded(span).start
+        places = self.gaps.places[rows] - self._padded(span).start
         positions[span.image, rows] = strip.index_select(0, places)
 
-    def hand_over(self, span: _RunsOfImage, strip: Tensor) -> None:
+    def hand_over(self, span: _Gaps, strip: Tensor) -> None:
         """Take the gradient of a strip."""
         if self.grad is None:
-            self.grad = _memory('wide_grad', self.wide.shape, self.wide).zero_()
-        weights = self.runs.weights[span.g0 : span.g1].transpose(1, 2)
-        pairs = _memory('pairs', (len(weights), 2, self.row), strip)
-        torch.bmm(weights, strip.view(len(weights), -1, self.row), out=pairs)
-        lines = self.grad.view(self.shape[0], -1)
-        lines.index_add_(0, self._lines(span), pairs.view(-1, self.row))
+            self.grad = _memory('wide_grad', tuple(self.wide.shape), self.wide).zero_()
+        line, share = self._line(span), self.gaps.share[span.g0 : span.g1, None]
+        strip = strip.view(len(share), -1, self.row)
+        for grad, weights in ((self.grad[:-1], 1 - share), (self.grad[1:], share)):
+            if self.gaps.regular:
+                grad[line, None].baddbmm_(weights, strip)
+            else:
+                grad.index_add_(0, line, torch.bmm(weights, strip)[:, 0])
 
-    def finish(self) -> Tensor:
-        """The gradient of the lines around the chunk, (C, lines, w)."""
-        narrow = self.wide.new_zeros(len(self.wide), self.shape[2])
+    def finish(self) -> tuple[slice, Tensor]:
+        """The lines around the chunk and their gradient (C, lines, w)."""
+        grad = self.wide.new_zeros(self.narrow_shape)
+        narrow, wide = grad.flatten(0, 1), self._columns(self.grad)
         for columns, across, sources in self.source.across.blocks():
-            narrow[:, sources].addmm_(self.grad[:, columns], across)
-        return narrow.view(self.shape).transpose(0, 1)
+            narrow[:, sources].addmm_(wide[:, columns], across)
+        if self.first == 0:
+            grad[1] += grad[0]
+            grad = grad[1:]
+        if self.last == self.size + 2:
+            grad[-2] += grad[-1]
+            grad = grad[:-1]
+        lines = slice(max(0, self.first - 1), min(self.size, self.last - 1))
+        return lines, grad.transpose(0, 1)

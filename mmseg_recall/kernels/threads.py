@@ -20,9 +20,10 @@ _pools: dict[int, ThreadPoolExecutor] = {}
 os.register_at_fork(after_in_child=_pools.clear)
 
 
-def side_by_side(function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
-    """``map(function, items)`` on ``torch.get_num_threads()`` threads, results in order."""
-    threads = torch.get_num_threads()
+def side_by_side(
+    function: Callable[[Item], Result], items: Sequence[Item], threads: int
+) -> Iterator[Result]:
+    """``map(function, items)`` on so many threads, without gradient; results in order."""
     if threads == 1 or len(items) < 2:
         return map(function, items)
     return _pool(threads).map(torch.no_grad()(function), items)

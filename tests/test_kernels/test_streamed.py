@@ -95,9 +95,7 @@ def test_ties_go_to_the_first_class(values):
     choice = torch.randint(0, len(values), (3, 4, 50), generator=generator)
     z = torch.tensor(values)[choice]
     y = torch.randint(0, 4, (3, 50), generator=generator)
-    first = [
-        [max(range(4), key=lambda c: (z[r, c, n], -c)) for n in range(50)] for r in range(3)
-    ]
+    first = [[max(range(4), key=lambda c: (z[r, c, n], -c)) for n in range(50)] for r in range(3)]
     right = torch.tensor(first) == y
     totals = class_totals(z, y, backend='streamed')
     assert 0 < right.sum() < right.numel()
