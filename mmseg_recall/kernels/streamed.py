@@ -17,11 +17,13 @@ p = softmax(u), and s, i, q, f the gradients of the loss with respect to S, I, P
     a    = w (s_y - i_y p_y + f_y [(1-p_y)^g - g p_y (1-p_y)^(g-1) log p_y])
     dL/dz_j = scale * ( p_j (a + w (q_j - sum_k q_k p_k)) - a 1[j=y] )
 
-What bounds it: reading and writing a strip in the cache, about four times a pass. At the target's
-resolution that is one exp for each logit and pass; upsampled, one for each logit and four rows (see
-:class:`.strips.Upsampled`), and products. Beside it stand the interpolation and its adjoint, some
-twenty operations on each position (whose share is 1/C), the sums per class, which PyTorch does on
-one core, and the start of about 40 operations per strip.
+What bounds it: reading and writing a strip in the cache, three times forward and five times
+backward. At the target's resolution that is one exp for each logit and pass; upsampled eight times,
+two for each eight rows, and products (see :class:`.strips._Window`). Beside it stand some twenty
+operations for each position, whose share is that of one class: the true class is fetched and put
+back, and the sums per class go one position after the other. And it takes about a hundred calls to
+start the operations of a strip, for which threads wait for each other: hence strips are larger than
+the nearest cache.
 """
 
 import functools
@@ -88,7 +90,10 @@ class _Batch:
             # Of logarithms of counts the difference alone matters.
             bias = options.class_bias.to(compute_dtype(logits))
             options = options._replace(class_bias=bias - bias.amax())
-        self.target, self.options, self.dtype = target, options, compute_dtype(logits)
+        if options.position_weight is not None:
+            options = options._replace(position_weight=options.position_weight.contiguous())
+        self.target, self.options = target.contiguous(), options
+        self.dtype = compute_dtype(logits)
         self.source: SameResolution | Upsampled
         if logits.shape[2:] == target.shape[1:]:
             self.source = SameResolution(logits)

@@ -36,10 +36,12 @@ def _memory(name: str, shape: tuple[int, ...], like: Tensor) -> Tensor:
         return like.new_empty(shape)
     views = vars(_held).setdefault((name, like.dtype), {})
     if shape not in views:
-        size, held = math.prod(shape), views.get(None, like[:0].flatten())
-        if held.numel() < size:
+        size, held = math.prod(shape), views.get(None)
+        if held is None or held.numel() < size:
             views.clear()
-            held = views[None] = torch.empty(size, dtype=like.dtype)
+            # Later calls may write into it outside of this one's inference mode.
+            with torch.inference_mode(False):
+                held = views[None] = torch.empty(size, dtype=like.dtype)
         views[shape] = held[:size].view(shape)
     return views[shape]
 
@@ -51,6 +53,7 @@ class SameResolution:
         self.logits = logits.flatten(2) if logits.ndim > 2 else logits[:, :, None]
         self.rows, self.num_classes, self.length = self.logits.shape
         self.like = logits.new_empty(0, dtype=compute_dtype(logits))
+        self.grad: Tensor | None = None
 
     def chunks(self, number: int) -> list[list[_Block]]:
         """Rows and positions: several rows where they are short, pieces of one where it is long."""
@@ -70,8 +73,12 @@ class SameResolution:
 
     def read(self, span: _Block) -> Tensor:
         """The logits of a strip."""
-        strip = self.logits[span[0], :, span[1]]
-        return _memory('strip', tuple(strip.shape), self.like).copy_(strip)
+        strip, own = self.logits[span[0], :, span[1]], None
+        if self.grad is not None:
+            own = self.grad[span[0], :, span[1]]  # where it will end
+        if own is None or own.dtype != self.like.dtype or not own.is_contiguous():
+            own = _memory('strip', tuple(strip.shape), self.like)
+        return own.copy_(strip)
 
     def exponentials(self, span: _Block, scale: float, bias: Tensor | None) -> None:
         """Only the logits lead to them here."""
@@ -79,7 +86,7 @@ class SameResolution:
 
     def take(self, positions: Tensor, span: _Block, padding: int | None = None) -> Tensor:
         """The strip (R, L) of something that has an entry for each position."""
-        return positions.reshape(self.rows, self.length)[span]
+        return positions.view(self.rows, self.length)[span]
 
     def put(self, positions: Tensor, span: _Block, strip: Tensor) -> None:
         """Write a strip (R, L) of something that has an entry for each position."""
@@ -91,7 +98,9 @@ class SameResolution:
 
     def hand_over(self, span: _Block, strip: Tensor) -> None:
         """Take the gradient of a strip."""
-        self.grad[span[0], :, span[1]] = strip
+        grad = self.grad[span[0], :, span[1]]
+        if grad.data_ptr() != strip.data_ptr():
+            grad.copy_(strip)
 
     def finish(self) -> None:
         """What a chunk has to say of the gradient beside: nothing."""
@@ -165,8 +174,21 @@ def _geometry(
     size: tuple[int, int, int, int], align_corners: bool, dtype: torch.dtype, device: torch.device
 ) -> tuple[Gaps, Columns]:
     """Of (h, w, H, W): the same from batch to batch."""
-    like, (h, w, height, width) = torch.empty((), dtype=dtype, device=device), size
-    return Gaps(h, height, align_corners, like), Columns(w, width, align_corners, like)
+    h, w, height, width = size
+    with torch.inference_mode(False):
+        like = torch.empty((), dtype=dtype, device=device)
+        return Gaps(h, height, align_corners, like), Columns(w, width, align_corners, like)
+
+
+def _fill_runs(e: Tensor, factor: Tensor) -> None:
+    """Row j of each run (G, runs, m, C * L) is its row 0 times the factor (G, C * L) to the j."""
+    rows, m = 1, e.shape[2]
+    while rows < m:
+        # Twice the rows: those there are times factor^rows.
+        more = min(rows, m - rows)
+        torch.mul(e[:, :, :more], factor[:, None, None], out=e[:, :, rows : rows + more])
+        rows += more
+        factor.mul_(factor)
 
 
 class _Window:
@@ -244,14 +266,7 @@ class _Window:
         if scale != 1:
             start.mul_(scale)
         start.clamp_min_(lowest_exponent(start)).exp_()
-        factor = change.mul_(scale * self.gaps.step[span.g0 : span.g1]).exp_()
-        rows = 1
-        while rows < e.shape[2]:
-            # Twice the rows: those there are times exp(d)^rows.
-            more = min(rows, e.shape[2] - rows)
-            torch.mul(e[:, :, :more], factor[:, None, None], out=e[:, :, rows : rows + more])
-            rows += more
-            factor.mul_(factor)
+        _fill_runs(e, change.mul_(scale * self.gaps.step[span.g0 : span.g1]).exp_())
         return e.view(-1, self.classes, self.length)
 
     def take(self, positions: Tensor, span: _Gaps, padding: int | None = None) -> Tensor:

@@ -26,7 +26,9 @@ def side_by_side(
     """``map(function, items)`` on so many threads, without gradient; results in order."""
     if threads == 1 or len(items) < 2:
         return map(function, items)
-    return _pool(threads).map(torch.no_grad()(function), items)
+    # Modes belong to a thread.
+    inference = torch.inference_mode(torch.is_inference_mode_enabled())
+    return _pool(threads).map(inference(torch.no_grad()(function)), items)
 
 
 def _pool(threads: int) -> ThreadPoolExecutor:

@@ -83,3 +83,24 @@ print((one - two).abs().max() < 1e-6 * scale, (one - three).abs().max() < 1e-6 *
 print(all(torch.equal(two, gradient(2)) for _ in range(20)))
 """)
     assert lines == ['tensor(True) tensor(True)', 'True']
+
+
+@pytest.mark.parametrize('threads', [1, 2])
+def test_inference_mode_leaves_nothing_behind(threads):
+    lines = run(
+        """
+from mmseg_recall.functional.class_totals import position_cross_entropy
+for shape, size in (((2, 5, 9, 9), (2, 72, 70)), ((6, 5), (6,))):
+    logits, target = torch.randn(shape), torch.randint(0, 5, size)
+    with torch.inference_mode():
+        inside = class_totals(logits, target, backend='streamed').cross_entropy
+        positions = position_cross_entropy(logits, target)
+    leaf = logits.clone().requires_grad_()
+    outside = class_totals(leaf, target, backend='streamed').cross_entropy
+    outside.sum().backward()
+    print(torch.equal(inside, outside), bool(leaf.grad.abs().sum() > 0))
+    print(torch.allclose(positions.sum(), outside.sum()))
+""",
+        threads,
+    )
+    assert lines == ['True True', 'True'] * 2
