@@ -66,8 +66,11 @@ lint: $(VENV)/.installed  ## Check style and types
 	@$(RUN) -m ruff format --check
 	@$(RUN) -m mypy
 
-benchmark: $(VENV)/.installed  ## Run every script of tools/benchmarks
-	@for script in tools/benchmarks/[a-z]*.py; do echo "$$script" && $(RUN) "$$script" || exit 1; done
+benchmark: $(VENV)/.installed  ## Run every script of tools/benchmarks, into work_dirs/benchmarks
+	@for script in tools/benchmarks/[a-z]*.py; do \
+		echo "$$script" && \
+		$(RUN) "$$script" --output "work_dirs/benchmarks/$$(basename "$$script" .py).json" || exit 1; \
+	done
 
 clean:  ## Remove caches and build leftovers
 	@rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -127,5 +127,6 @@ def show(title: str, rows: dict[str, dict]) -> None:
 
 
 def write(results: dict, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(results, indent=2) + '\n')
     print(f'\nwritten to {path}')

@@ -14,6 +14,7 @@ import types
 from pathlib import Path
 
 import _measure
+import _pictures
 import torch
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
@@ -68,7 +69,7 @@ def main():
     parser.add_argument('--batch-size', type=int, default=2)
     parser.add_argument('--side', type=int, default=769, help='of the square pictures')
     parser.add_argument('--device', choices=('cpu', 'cuda'), default='cpu')
-    parser.add_argument('--output', type=Path, help='JSON file to write')
+    parser.add_argument('--output', type=Path, help='JSON file to write, with a picture beside it')
     parser.add_argument('--memory-of', nargs=4, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.memory_of:
@@ -79,7 +80,8 @@ def main():
     times = _measure.in_turn(steps, args.repeats, args.device)
     memory = {name: _measure.peak_memory(name, *map(str, settings)) for name in PATHS}
     rows = _measure.compared(times, memory, base='CE')
-    _measure.show(f'DeepLabV3-R18-D8, {args.batch_size} x {args.side} x {args.side}', rows)
+    title = f'DeepLabV3-R18-D8, {args.batch_size} x {args.side} x {args.side}'
+    _measure.show(title, rows)
     if args.output:
         results = dict(
             environment=_measure.environment(args.device),
@@ -88,6 +90,8 @@ def main():
             rows=rows,
         )
         _measure.write(results, args.output)
+        picture = _pictures.draw_ratios({title: rows}, args.output.with_suffix('.png'))
+        print(f'written to {picture}')
 
 
 if __name__ == '__main__':
