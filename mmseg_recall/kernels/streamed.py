@@ -304,15 +304,13 @@ def _forward(logits: Tensor, target: Tensor, options: Options) -> ClassTotals:
         return totals.of
 
     parts = list(side_by_side(totals_of, batch.chunks(), batch.threads))
-    zero = torch.zeros(logits.shape[1], dtype=torch.float64, device=logits.device)
-    return ClassTotals(
-        *(
-            sum((part[name] for part in parts), zero).to(batch.dtype)
-            if name in options.fields
-            else None
-            for name in ClassTotals._fields
-        )
-    )
+
+    def total(name: str) -> Tensor:
+        zero = torch.zeros(logits.shape[1], dtype=torch.float64, device=logits.device)
+        return sum((part[name] for part in parts), zero).to(batch.dtype)
+
+    names = ClassTotals._fields
+    return ClassTotals(*(total(name) if name in options.fields else None for name in names))
 
 
 def _backward(logits: Tensor, target: Tensor, options: Options, grads: ClassTotals) -> Tensor:

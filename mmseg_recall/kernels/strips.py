@@ -164,8 +164,8 @@ class Upsampled:
 
 def _even_pieces(first: int, last: int, number: int) -> list[tuple[int, int]]:
     """[first, last) in pieces of nearly equal length, none empty."""
-    number = max(1, min(number, last - first))
-    cuts = [first + (last - first) * i // number for i in range(number + 1)]
+    number = min(number, last - first)
+    cuts = [first + (last - first) * i // number for i in range(number + 1)] if number else []
     return list(zip(cuts, cuts[1:]))
 
 
