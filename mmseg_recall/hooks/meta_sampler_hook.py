@@ -97,8 +97,10 @@ class MetaSamplerHook(MetaHook):
         # Follows from the iteration, so that a resumed run has the same noise.
         noise = torch.Generator(target.device)
         noise.manual_seed(self._sampler.seed + NOISE_SEED + runner.iter)
-        for _ in range(get_rank() + 1):  # those of the processes before are passed over
-            perturbed = gumbel_given_class(log_rates, drawn, noise)
+        # As one process would draw it: that of the processes before is passed over. At once, since
+        # older PyTorch starts anew with each call.
+        every = drawn.repeat(get_rank() + 1)
+        perturbed = gumbel_given_class(log_rates, every, noise)[-len(drawn) :]
         return straight_through_weights(log_rates, drawn, perturbed, self.temperature)
 
     def apply(self, learned: Tensor) -> None:
