@@ -69,6 +69,7 @@ class _Softmax(NamedTuple):
     rest: Tensor  #: (R, L), their sum
     true: Tensor  #: (R, L), the exponential of the true class
     total: Tensor  #: (R, L), rest + true
+    right: Tensor | None  #: (R, L), what ``rank`` said
     log_true: Tensor | None = None  #: (R, L), the logarithm of ``true`` where that may be 0
 
     def log_p_y(self) -> Tensor:
@@ -78,8 +79,8 @@ class _Softmax(NamedTuple):
 
 
 #: What is told the scores (R, C, L) without the true class, which are in the order of the logits,
-#: their largest (R, L), and the score of the true class (R, L).
-_Rank = Callable[[Tensor, Tensor, Tensor], None]
+#: their largest (R, L), and the score of the true class (R, L); says which are right (R, L).
+_Rank = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 class _Batch:
@@ -166,10 +167,9 @@ def _from_exponentials(
     true = _take_true(e, labels.place, 0)
     rest = e.sum(1)
     total = rest + true
-    if not (total.min() > SMALLEST_SUM and true.min() > SMALLEST_TRUE):  # or not a number
+    if not (total.min().item() > SMALLEST_SUM and true.min().item() > SMALLEST_TRUE):  # or nan
         return None
-    if rank is not None:
-        rank(e, e.amax(1), true)
+    right = None if rank is None else rank(e, e.amax(1), true)
     if rank is not None and options.class_bias is not None:
         factor = torch.exp(options.scale * options.class_bias)
         true = true * _at(factor, labels.y)
@@ -179,15 +179,14 @@ def _from_exponentials(
         factor = torch.exp(-options.scale * options.target_margin.to(e.dtype))
         true = true * _at(factor, labels.y)
         total = rest + true
-    return _Softmax(e, rest, true, total)
+    return _Softmax(e, rest, true, total, right)
 
 
 def _from_logits(z: Tensor, labels: _Labels, options: Options, rank: _Rank | None) -> _Softmax:
     """Of the logits z, whatever they are."""
     true = _take_true(z, labels.place, -torch.inf)
     largest = z.amax(1)
-    if rank is not None:
-        rank(z, largest, true)
+    right = None if rank is None else rank(z, largest, true)
     if options.class_bias is not None:
         true = true + _at(options.class_bias, labels.y)
         largest = z.add_(options.class_bias[:, None]).amax(1)
@@ -200,12 +199,11 @@ def _from_logits(z: Tensor, labels: _Labels, options: Options, rank: _Rank | Non
     e = z.sub_(largest[:, None]).clamp_min_(lowest_exponent(z)).exp_()
     rest, log_true = e.sum(1), true - largest
     true = log_true.exp()
-    return _Softmax(e, rest, true, rest + true, log_true)
+    return _Softmax(e, rest, true, rest + true, right, log_true)
 
 
-def _per_class(index: Tensor, size: int, values: Tensor | None = None) -> Tensor:
-    """Sums of the values by index, or counts; in float64: float32 sums of millions drift."""
-    index = index.reshape(-1)
+def _sums(index: Tensor, size: int, values: Tensor | None = None) -> Tensor:
+    """Sums of the values by index (P,), or counts; in float64: float32 sums of millions drift."""
     values = None if values is None else values.reshape(-1).double()
     if index.device.type == 'cpu':
         return torch.bincount(index, values, size).double()
@@ -220,34 +218,47 @@ class _Totals:
     def __init__(self, options: Options, size: int):
         self.options, self.size, self.of = options, size, {}
 
-    def rank(self, labels: _Labels, scores: Tensor, largest: Tensor, true: Tensor) -> None:
-        """TP and M of a strip."""
+    def rank(self, labels: _Labels, scores: Tensor, largest: Tensor, true: Tensor) -> Tensor:
+        """M of a strip; and which of its valid positions are right."""
         right = labels.valid & _is_first(scores, largest, true, labels.y)
-        hits = _per_class(torch.add(labels.y, right, alpha=self.size), 2 * self.size)[self.size :]
-        self._add('true_positive', hits)
         if 'predicted' in self.options.fields:
-            self._add('predicted', hits + _first_of(scores, largest, labels.valid & ~right))
+            self._add('predicted', _first_of(scores, largest, labels.valid & ~right))
+        return right
 
     def sum(self, labels: _Labels, softmax: _Softmax) -> None:
-        """N, S, I, F and P of a strip."""
-        fields, y, size = self.options.fields, labels.y, self.size
-        if 'support' in fields:
-            counts = _per_class(torch.add(y, labels.valid, alpha=size), 2 * size)
-            self._add('support', counts[size:])
+        """The other totals of a strip."""
+        fields, weight, right = self.options.fields, labels.position_weight, softmax.right
+        # Three outcomes for each class, which sort positions out: not valid, wrong, right.
+        outcome = labels.valid.to(torch.int8)
+        if right is not None:
+            outcome = outcome + right
+        outcome = torch.add(labels.y, outcome, alpha=self.size).flatten()
+
+        def by_outcome(values: Tensor | None = None) -> Tensor:
+            if values is not None and weight is not None:
+                values = values * weight
+            return _sums(outcome, 3 * self.size, values).view(3, self.size)
+
+        if right is not None or 'support' in fields:
+            _, wrong, hits = by_outcome()
+            self._add('support', wrong + hits)
+            self._add('true_positive', hits)
+            if 'predicted' in fields:
+                self._add('predicted', hits)
         if not fields.isdisjoint(('cross_entropy', 'focal')):
-            losses = labels.weighted(softmax.log_p_y().neg_())
+            losses = softmax.log_p_y().neg_()
             if 'cross_entropy' in fields:
-                self._add('cross_entropy', _per_class(y, size, losses))
+                self._add('cross_entropy', by_outcome(losses)[1:].sum(0))
             if 'focal' in fields:
                 doubt = softmax.rest / softmax.total
                 focal = losses * doubt**self.options.focal_gamma
-                self._add('focal', _per_class(y, size, focal))
+                self._add('focal', by_outcome(focal)[1:].sum(0))
         if fields.isdisjoint(('confidence', 'probability')):
             return
-        share = labels.weighted(1 / softmax.total)
-        confidence = _per_class(y, size, share * softmax.true)
+        confidence = by_outcome(softmax.true / softmax.total)[1:].sum(0)
         self._add('confidence', confidence)
         if 'probability' in fields:
+            share = labels.weighted(1 / softmax.total)
             self._add('probability', _over_positions(softmax.e, share) + confidence)
 
     def _add(self, name: str, values: Tensor) -> None:
@@ -273,7 +284,7 @@ def _is_first(scores: Tensor, largest: Tensor, true: Tensor, y: Tensor) -> Tenso
     right = true > largest
     # Maxima without their indices are vectorised, 25 times faster. They decide all but ties (a
     # classifier that starts at zero is nothing else). On CUDA the question would wait for a value.
-    if scores.device.type != 'cpu' or not (true - largest).abs_().min() > 0:
+    if scores.device.type != 'cpu' or not (true - largest).abs_().min().item() > 0:
         right |= (true == largest) & (scores.max(1).indices >= y)
     return right
 
@@ -286,7 +297,7 @@ def _first_of(scores: Tensor, largest: Tensor, which: Tensor) -> Tensor:
         counts = _over_positions(hits, which.to(hits.dtype))
         if counts.sum() == which.sum():  # no ties
             return counts
-    return _per_class(scores.max(1).indices, scores.shape[1], which)
+    return _sums(scores.max(1).indices.flatten(), scores.shape[1], which)
 
 
 def _forward(logits: Tensor, target: Tensor, options: Options) -> ClassTotals:
