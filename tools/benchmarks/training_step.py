@@ -39,7 +39,7 @@ def make_step(name, batch_size, side, device):
     config = Config.fromfile(CONFIG).model
     config.backbone.init_cfg = config.pretrained = None
     config.data_preprocessor.size = (side, side)
-    config.decode_head.update(num_classes=CLASSES, loss_decode=loss)
+    config.decode_head.num_classes, config.decode_head.loss_decode = CLASSES, dict(loss)
     with DefaultScope.overwrite_default_scope('mmseg'):
         model = MODELS.build(config).to(device).train()
     if low_resolution:
