@@ -6,6 +6,7 @@ import importlib.util
 import pkgutil
 
 import pytest
+from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
 
 import mmseg_recall
@@ -28,5 +29,7 @@ def modules():
 @pytest.mark.parametrize('name', modules())
 def test_examples(name):
     DefaultScope._instance_dict.clear()  # as in a new process, whatever ran before
+    # MMEngine would make a logger that writes to where examples print.
+    MMLogger.get_instance('examples', log_level='ERROR')
     failed, _ = doctest.testmod(importlib.import_module(name))
     assert failed == 0
