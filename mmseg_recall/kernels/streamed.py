@@ -305,13 +305,16 @@ def _forward(logits: Tensor, target: Tensor, options: Options) -> ClassTotals:
     batch = _Batch(logits, target, options)
     ranked = not options.fields.isdisjoint(('true_positive', 'predicted'))
 
+    def add_strip(totals: _Totals, reader, span) -> None:
+        labels = batch.labels(reader, span)
+        rank = functools.partial(totals.rank, labels) if ranked else None
+        totals.sum(labels, batch.softmax(reader, span, labels, rank))
+
     def totals_of(chunk) -> dict[str, Tensor]:
         totals = _Totals(options, logits.shape[1])
         reader, spans = batch.source.open(chunk)
         for span in spans:
-            labels = batch.labels(reader, span)
-            rank = functools.partial(totals.rank, labels) if ranked else None
-            totals.sum(labels, batch.softmax(reader, span, labels, rank))
+            add_strip(totals, reader, span)
         return totals.of
 
     parts = list(side_by_side(totals_of, batch.chunks(), batch.threads))
@@ -328,12 +331,14 @@ def _backward(logits: Tensor, target: Tensor, options: Options, grads: ClassTota
     batch = _Batch(logits, target, options)
     result, chunks = batch.source.start_gradient(), batch.chunks()
 
+    def strip_gradient(reader, span) -> Tensor:
+        labels = batch.labels(reader, span)
+        return _gradient(batch.softmax(reader, span, labels), labels, options, grads)
+
     def gradient_of(chunk) -> Tensor | None:
         reader, spans = batch.source.open(chunk)
         for span in spans:
-            labels = batch.labels(reader, span)
-            softmax = batch.softmax(reader, span, labels)
-            reader.hand_over(span, _gradient(softmax, labels, options, grads))
+            reader.hand_over(span, strip_gradient(reader, span))
         return reader.finish()
 
     batch.source.collect(chunks, side_by_side(gradient_of, chunks, batch.threads))
