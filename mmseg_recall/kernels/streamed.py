@@ -72,6 +72,13 @@ class _Softmax(NamedTuple):
     right: Tensor | None  #: (R, L), what ``rank`` said
     log_true: Tensor | None = None  #: (R, L), the logarithm of ``true`` where that may be 0
 
+    def p_y(self) -> Tensor:
+        return self.true / self.total
+
+    def doubt(self) -> Tensor:
+        """1 - p_y."""
+        return self.rest / self.total
+
     def log_p_y(self) -> Tensor:
         if self.log_true is None:
             return torch.log1p(self.rest / self.true).neg_()
@@ -250,12 +257,11 @@ class _Totals:
             if 'cross_entropy' in fields:
                 self._add('cross_entropy', by_outcome(losses)[1:].sum(0))
             if 'focal' in fields:
-                doubt = softmax.rest / softmax.total
-                focal = losses * doubt**self.options.focal_gamma
+                focal = losses * softmax.doubt() ** self.options.focal_gamma
                 self._add('focal', by_outcome(focal)[1:].sum(0))
         if fields.isdisjoint(('confidence', 'probability')):
             return
-        confidence = by_outcome(softmax.true / softmax.total)[1:].sum(0)
+        confidence = by_outcome(softmax.p_y())[1:].sum(0)
         self._add('confidence', confidence)
         if 'probability' in fields:
             share = labels.weighted(1 / softmax.total)
@@ -356,7 +362,7 @@ def _gradient(softmax: _Softmax, labels: _Labels, options: Options, grads: Class
     if grads.probability is None:
         g = softmax.e.mul_(base[:, None])
     else:
-        q, q_y, p_y = grads.probability, _at(grads.probability, y), softmax.true / total
+        q, q_y, p_y = grads.probability, _at(grads.probability, y), softmax.p_y()
         others = _over_classes(softmax.e, q) / total
         mean, share = others + q_y * p_y, labels.weighted(options.scale / total)
         true += share * softmax.true * (q_y - mean)
@@ -374,12 +380,12 @@ def _pull(softmax: _Softmax, y: Tensor, gamma: float | None, grads: ClassTotals)
         pull = torch.zeros_like(softmax.true)
     if grads.confidence is None and grads.focal is None:
         return pull
-    p_y = softmax.true / softmax.total
+    p_y = softmax.p_y()
     if grads.confidence is not None:
         pull -= _at(grads.confidence, y) * p_y
     if grads.focal is not None:
         # log p / (1-p) tends to -1 where p does to 1.
-        doubt = softmax.rest / softmax.total
+        doubt = softmax.doubt()
         slope = gamma * p_y * softmax.log_p_y() / doubt.clamp_min(torch.finfo(doubt.dtype).tiny)
         pull += _at(grads.focal, y) * doubt**gamma * (1 - slope)
     return pull

@@ -22,13 +22,15 @@ def draw_ratios(shapes: dict[str, dict], path: Path) -> Path:
             axes.bar_label(bars, [f'{h:.2f}' if h else '' for h in heights], fontsize=TEXT_SIZE - 2)
         axes.axvline(1, color='black', linewidth=0.8)
         axes.set_xscale('symlog', linthresh=1)
+        axes.xaxis.set_major_formatter('{x:g}')
         axes.set_xlim(0, 2 * max(max(row.values()) for row in map(_ratios, rows.values())))
         axes.set_title(shape, fontsize=TITLE_SIZE)
         axes.set_xlabel('over stock (lower is better)', fontsize=TEXT_SIZE)
         plain_frame(axes, grid='x')
     every[0].set_yticks(range(len(names)), names, fontsize=TEXT_SIZE)
     every[0].invert_yaxis()
-    every[-1].legend(fontsize=TEXT_SIZE, loc='lower right')
+    handles, labels = every[0].get_legend_handles_labels()
+    figure.legend(handles, labels, fontsize=TEXT_SIZE, ncols=2, loc='outside lower center')
     return save(figure, path)
 
 

@@ -122,11 +122,10 @@ def time_shape(shape, repeats, device, paths):
 def measure_memory(shape, name, device):
     logits, target = make_batch(shape, device)
     # A corner of one picture: what a backend keeps from call to call is to count.
-    corner = logits.detach()[:1, :, :8, :8] if target.ndim > 1 else logits.detach()[:1]
-    small = make_path(
-        name, corner.clone().requires_grad_(), target[:1, ..., :64, -64:] % logits.shape[1]
-        if target.ndim > 1 else target[:1]
-    )
+    corner, labels = logits.detach()[:1], target[:1]
+    if target.ndim > 1:
+        corner, labels = corner[:, :, :8, :8], labels[:, :64, :64] % logits.shape[1]
+    small = make_path(name, corner.clone().requires_grad_(), labels)
     run = make_path(name, logits, target)
     # A compiler's own memory is not the loss's: it compiles this very shape before.
     _measure.print_peak(run if name == 'compiled_stock' else small, run, device)
