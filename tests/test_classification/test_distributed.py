@@ -1,11 +1,7 @@
 """Two real processes (gloo) through the Runner against one with all of each batch."""
 
-import os
-import socket
-
 import pytest
 import torch
-import torch.multiprocessing as mp
 
 pytest.importorskip('mmpretrain')
 
@@ -13,6 +9,7 @@ from mmpretrain.registry import MODELS
 from torch import nn
 
 from mmseg_recall.runner import AnyDeviceRunner
+from tests.processes import in_two_processes
 from tests.test_classification import tiny_images
 from tests.tolerances import DISTRIBUTED, assert_relative
 
@@ -62,29 +59,16 @@ def train(work_dir, batch_size, **options):
     )
 
 
-def process(rank, port, folder):
-    torch.set_num_threads(1)
-    os.environ.update(
-        MASTER_ADDR='127.0.0.1',
-        MASTER_PORT=str(port),
-        WORLD_SIZE='2',
-        RANK=str(rank),
-        LOCAL_RANK=str(rank),
-    )
+def train_as_one_of_two(rank, folder):
     tiny_images.Runner = AnyDeviceRunner
-    result = train(folder / 'two', batch_size=3, launcher='pytorch')
-    torch.save(result, folder / f'{rank}.pth')
+    return train(folder, batch_size=3, launcher='pytorch')
 
 
 @pytest.fixture(scope='module')
 def results(tmp_path_factory):
     """Of one process, and of each of two."""
     folder = tmp_path_factory.mktemp('distributed')
-    with socket.socket() as free:
-        free.bind(('127.0.0.1', 0))
-        port = free.getsockname()[1]
-    mp.spawn(process, (port, folder), nprocs=2)
-    two = [torch.load(folder / f'{rank}.pth') for rank in range(2)]
+    two = in_two_processes(train_as_one_of_two, folder / 'two', join=False)
     return train(folder / 'one', batch_size=6), *two
 
 

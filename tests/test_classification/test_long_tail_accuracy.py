@@ -1,14 +1,11 @@
 import json
 import math
 import re
-import socket
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
 
 pytest.importorskip('mmpretrain')
 
@@ -26,6 +23,7 @@ from mmpretrain.structures import DataSample
 
 import mmseg_recall  # noqa: F401
 from mmseg_recall.classification import LongTailAccuracy
+from tests.processes import in_two_processes
 
 KEYS = [
     'top1',
@@ -269,24 +267,16 @@ def test_auto_without_a_training_set_says_what_to_do(tmp_path):
 # --- several processes --------------------------------------------------------------------------
 
 
-def evaluate_a_share(rank, port, folder):
-    address = f'tcp://127.0.0.1:{port}'
-    dist.init_process_group('gloo', init_method=address, rank=rank, world_size=2)
+def evaluate_a_share(rank):
     metric = LongTailAccuracy(COUNTS)
     # As DefaultSampler deals them, the last ones repeated to fill up.
     labels, predictions = [*LABELS, 0, 0][rank::2], [*PREDICTIONS, 5, 5][rank::2]
     metric.process(None, samples(labels, predictions))
-    torch.save(metric.evaluate(len(LABELS)), f'{folder}/{rank}.pth')
-    dist.destroy_process_group()
+    return metric.evaluate(len(LABELS))
 
 
-def test_two_processes_give_what_one_does(tmp_path):
-    with socket.socket() as free:
-        free.bind(('127.0.0.1', 0))
-        port = free.getsockname()[1]
-    mp.spawn(evaluate_a_share, (port, str(tmp_path)), nprocs=2)
-    for rank in range(2):
-        assert torch.load(tmp_path / f'{rank}.pth') == pytest.approx(EXPECTED)
+def test_two_processes_give_what_one_does():
+    assert in_two_processes(evaluate_a_share) == [pytest.approx(EXPECTED)] * 2
 
 
 # --- bad input ----------------------------------------------------------------------------------

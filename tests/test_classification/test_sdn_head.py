@@ -7,13 +7,12 @@ import torch
 
 pytest.importorskip('mmpretrain')
 
-import torch.distributed as dist
-import torch.multiprocessing as mp
 from mmpretrain.structures import DataSample
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.flop_counter import FlopCounterMode
 
 from mmseg_recall.losses import ClassBalancedLoss, RecallLoss
+from tests.processes import in_two_processes
 from tests.test_classification.tiny_images import CLASSES, build_model, build_runner
 from tests.tolerances import FLOAT64
 
@@ -128,18 +127,12 @@ def gradients(rank, world_size, model):
     return {name.removeprefix('module.'): p.grad for name, p in model.named_parameters()}
 
 
-def process(rank, folder):
-    store = f'file://{folder}/store'
-    dist.init_process_group('gloo', init_method=store, rank=rank, world_size=2)
-    grads = gradients(rank, 2, DistributedDataParallel(Losses()))
-    if rank == 0:
-        torch.save(grads, folder / 'two.pth')
-    dist.destroy_process_group()
+def gradients_of_share(rank):
+    return gradients(rank, 2, DistributedDataParallel(Losses()))
 
 
-def test_two_processes_equal_one(tmp_path):
-    mp.spawn(process, args=(tmp_path,), nprocs=2)
-    two = torch.load(tmp_path / 'two.pth')
+def test_two_processes_equal_one():
+    two, _ = in_two_processes(gradients_of_share)
     for name, grad in gradients(0, 1, Losses()).items():
         torch.testing.assert_close(two[name], grad, **FLOAT64)
 

@@ -1,13 +1,10 @@
 import logging
-import socket
 import time
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
 
 pytest.importorskip('mmseg')
 
@@ -16,6 +13,7 @@ from mmengine.dataset import BaseDataset
 from mmseg_recall.class_counts import ClassCounts, count_classes
 from mmseg_recall.hooks import ClassCountsHook
 from mmseg_recall.losses import BalancedSoftmaxLoss, SoftmaxFocalLoss
+from tests.processes import in_two_processes
 from tests.toy_runner import CLASSES, build_toy_runner
 
 HOOK = dict(type='ClassCountsHook', num_workers=0)
@@ -136,22 +134,14 @@ def test_bad_number_of_workers():
         ClassCountsHook(num_workers=-1)
 
 
-def worker(rank, port, work_dir, results):
-    dist.init_process_group('gloo', rank=rank, world_size=2, init_method=f'tcp://127.0.0.1:{port}')
+def count(rank, work_dir):
     loss = BalancedSoftmaxLoss(class_counts='auto', min_count=1)
     runner = make_runner(work_dir, loss)
     if rank == 1:
         runner.train_dataloader = None  # it would fail if it counted
     ClassCountsHook().before_train(runner)
-    results[rank] = loss.class_counts.tolist()
-    dist.destroy_process_group()
+    return loss.class_counts.tolist()
 
 
 def test_first_of_two_processes_counts(tmp_path):
-    with socket.socket() as free:
-        free.bind(('127.0.0.1', 0))
-        port = free.getsockname()[1]
-    with mp.get_context('spawn').Manager() as manager:
-        results = manager.dict()
-        mp.spawn(worker, (port, tmp_path, results), nprocs=2)
-        assert dict(results) == {0: [2, 1, 1], 1: [2, 1, 1]}
+    assert in_two_processes(count, tmp_path) == [[2, 1, 1], [2, 1, 1]]

@@ -5,8 +5,6 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
 import torch.nn.functional as F
 
 pytest.importorskip('mmpretrain')
@@ -20,6 +18,7 @@ from torch.utils.data import DataLoader
 from mmseg_recall.classification import MetaSampler
 from mmseg_recall.functional import class_balanced_weights, gumbel_given_class
 from mmseg_recall.hooks import MetaSamplerHook, meta_sampler_hook
+from tests.processes import in_two_processes
 from tests.test_classification.tiny_images import CLASSES, TinyImages, build_model, build_runner
 from tests.test_resume import assert_equal
 from tests.tolerances import FLOAT64
@@ -158,24 +157,19 @@ def rates_after(rank, world_size):
 PIXELS = torch.tensor([[0, 0, 4, 255], [1, 0, 1, 1], [255, 255, 0, 0]])
 
 
-def process(rank, folder):
-    store = f'file://{folder}/store'
-    dist.init_process_group('gloo', init_method=store, rank=rank, world_size=2)
-    torch.save(rates_after(rank, 2), folder / f'{rank}.pth')
+def rates_and_weights(rank):
     part = PIXELS[:1] if rank == 0 else PIXELS[1:]
-    torch.save(class_balanced_weights(part, 5), folder / f'weights {rank}.pth')
-    dist.destroy_process_group()
+    return rates_after(rank, 2), class_balanced_weights(part, 5)
 
 
-def test_two_processes_equal_one(tmp_path):
-    mp.spawn(process, args=(tmp_path,), nprocs=2)
-    first, second = (torch.load(tmp_path / f'{rank}.pth') for rank in range(2))
+def test_two_processes_equal_one():
+    (first, weights), (second, more_weights) = in_two_processes(rates_and_weights)
     assert torch.equal(first, second)
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         start = MetaSampler(TinyImages()).log_rates
     assert (first - start).abs().max() > 1e-2
     torch.testing.assert_close(first, rates_after(0, 1), **FLOAT64)
-    weights = torch.cat([torch.load(tmp_path / f'weights {rank}.pth') for rank in range(2)])
+    weights = torch.cat([weights, more_weights])
     assert torch.equal(weights, class_balanced_weights(PIXELS, 5))
 
 

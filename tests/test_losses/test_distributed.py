@@ -1,12 +1,7 @@
 """Two processes (gloo) with unequal shards against one process on the whole batch."""
 
-import os
-import socket
-
 import pytest
 import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
 from torch.nn.parallel import DistributedDataParallel
 
 from mmseg_recall.losses import (
@@ -22,6 +17,7 @@ from mmseg_recall.losses import (
     SoftIoULoss,
     SoftmaxFocalLoss,
 )
+from tests.processes import in_two_processes
 from tests.tolerances import DISTRIBUTED, FLOAT64, assert_relative, assert_within_budget
 
 COUNTS = dict(class_counts=[50, 20, 7, 3])
@@ -83,32 +79,23 @@ def train(model, loss, shard=None, dtype=torch.float32):
     return history
 
 
-def worker(rank, port, results):
-    os.environ.update(MASTER_ADDR='127.0.0.1', MASTER_PORT=str(port))
-    dist.init_process_group('gloo', rank=rank, world_size=2)
-    torch.set_num_threads(1)
+def train_all(rank):
+    results = {}
     for name, (loss, arguments) in SYNCED.items():
         for dtype in (torch.float32, torch.float64):
             model = DistributedDataParallel(make_model().to(dtype))
-            results[rank, name, dtype] = train(model, loss(**arguments), rank, dtype)
-    results[rank, 'not synced'] = train(
-        DistributedDataParallel(make_model()), RecallLoss(sync=False), rank
-    )
+            results[name, dtype] = train(model, loss(**arguments), rank, dtype)
+    model = DistributedDataParallel(make_model())
+    results['not synced'] = train(model, RecallLoss(sync=False), rank)
     in_evaluation = RecallLoss().eval()
     if rank == 0:  # the other process does not call it: a sum over processes would wait for ever
         in_evaluation(torch.randn(2, 3), torch.tensor([0, 1]))
-    dist.destroy_process_group()
+    return results
 
 
 @pytest.fixture(scope='module')
 def results():
-    with socket.socket() as free:
-        free.bind(('127.0.0.1', 0))
-        port = free.getsockname()[1]
-    with mp.get_context('spawn').Manager() as manager:
-        shared = manager.dict()
-        mp.spawn(worker, (port, shared), nprocs=2)
-        yield dict(shared)
+    return in_two_processes(train_all)
 
 
 def test_every_loss_is_tried():
@@ -123,19 +110,19 @@ def test_equals_one_process(results, name):
     exact = train(make_model().double(), loss(**arguments), dtype=torch.float64)
     for rank in range(2):
         for step in range(len(SPLITS)):
-            value, grads = results[rank, name, torch.float32][step]
+            value, grads = results[rank][name, torch.float32][step]
             assert_relative(value, eager[step][0], DISTRIBUTED)
             for triple in zip(grads, eager[step][1], exact[step][1]):
                 assert_within_budget(*triple)
                 if loss is RecallLoss:
                     assert_relative(*triple[:2], DISTRIBUTED)
             torch.testing.assert_close(
-                results[rank, name, torch.float64][step], exact[step], **FLOAT64
+                results[rank][name, torch.float64][step], exact[step], **FLOAT64
             )
 
 
 def test_without_sync_each_process_has_its_own_recall(results):
     """What ``sync`` is for: the unequal shards give another gradient."""
     expected = train(make_model(), RecallLoss())
-    difference = results[0, 'not synced'][0][1][0] - expected[0][1][0]
+    difference = results[0]['not synced'][0][1][0] - expected[0][1][0]
     assert difference.abs().max() > 1e-3 * expected[0][1][0].abs().max()

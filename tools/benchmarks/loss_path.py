@@ -6,17 +6,21 @@ Compares, at the same low-resolution logits and full-resolution labels, forward 
   shape CrossEntropyLoss alone, as MMPretrain's heads do);
 - ``plain_recall``: the same with a recall loss as people paste it, on full-resolution logits;
 - ``compiled_stock``: ``torch.compile`` of resize, cross entropy and accuracy, where it works;
+- ``compiled_strips``: recall loss strip by strip with ``torch.compile`` in place of kernels written
+  by hand;
 - ``RecallLoss`` and every other loss of this package on the low-resolution logits.
 
 Times are taken in turn (A B C A B C ...) in one process, and compared round by round, since
 machines are shared; memory is the peak above what was resident before, of a fresh process each.
-The limit is the time of the exponentials alone: one for each full-resolution logit in forward and
-in backward.
+The limits are the time of the exponentials alone (one for each full-resolution logit in forward and
+in backward), and of moving the bytes alone (both passes read logits and labels, backward writes the
+gradient).
 """
 
 import argparse
 from pathlib import Path
 
+import _compiled_strips
 import _measure
 import _pictures
 import torch
@@ -33,7 +37,8 @@ SHAPES = {
     'inaturalist2018': (128, 8142, (), ()),
 }
 OURS = {loss.__name__: loss for loss in LOSSES}
-PATHS = ('stock', 'plain_recall', 'compiled_stock', *OURS)
+COMPILED = ('compiled_stock', 'compiled_strips')
+PATHS = ('stock', 'plain_recall', *COMPILED, *OURS)
 
 
 def make_batch(shape, device):
@@ -65,6 +70,8 @@ def make_path(name, logits, target):
     if name == 'compiled_stock':
         compiled = torch.compile(resize_loss_and_accuracy)
         return lambda: compiled(logits, target)[0].backward()
+    if name == 'compiled_strips':
+        return lambda: _compiled_strips.recall_loss(logits, target).backward()
     cross_entropy = CrossEntropyLoss(avg_non_ignore=True)
 
     def path():
@@ -98,10 +105,16 @@ def make_loss(loss, num_classes):
     return loss(class_counts=[10**9 // (c + 1) ** 2 + 1 for c in range(num_classes)])
 
 
-def exponentials(shape, device):
-    """The limit: the exponentials of both passes, on a CPU in pieces that stay in the cache."""
-    batch, classes, _, full = SHAPES[shape]
-    total = 2 * batch * classes * torch.Size(full).numel()
+def least_work(shape):
+    """The exponentials and the bytes of both passes that no way around is known to."""
+    batch, classes, low, full = SHAPES[shape]
+    positions = batch * torch.Size(full).numel()
+    logits = batch * classes * torch.Size(low).numel()
+    return dict(exponentials=2 * positions * classes, bytes=4 * 3 * logits + 8 * 2 * positions)
+
+
+def exponentials(total, device):
+    """So many of them, on a CPU in pieces that stay in the cache."""
     piece = torch.randn(2**17 if device == 'cpu' else total // 2, device=device)
     out = torch.empty_like(piece)
 
@@ -112,10 +125,19 @@ def exponentials(shape, device):
     return run
 
 
+def moves(total, device):
+    """So many bytes read or written, half of them each."""
+    source = torch.zeros(total // 2, dtype=torch.uint8, device=device)
+    out = torch.empty_like(source)
+    return lambda: out.copy_(source)
+
+
 def time_shape(shape, repeats, device, paths):
     batch = make_batch(shape, device)
     functions = {name: make_path(name, *batch) for name in paths}
-    functions['limit (exponentials)'] = exponentials(shape, device)
+    work = least_work(shape)
+    functions['limit (exponentials)'] = exponentials(work['exponentials'], device)
+    functions['limit (bytes)'] = moves(work['bytes'], device)
     return _measure.in_turn(functions, repeats, device)
 
 
@@ -128,7 +150,7 @@ def measure_memory(shape, name, device):
     small = make_path(name, corner.clone().requires_grad_(), labels)
     run = make_path(name, logits, target)
     # A compiler's own memory is not the loss's: it compiles this very shape before.
-    _measure.print_peak(run if name == 'compiled_stock' else small, run, device)
+    _measure.print_peak(run if name in COMPILED else small, run, device)
 
 
 def compiles(device):
@@ -136,7 +158,7 @@ def compiles(device):
     try:
         make_path('compiled_stock', *make_batch('synthia', device))()
     except Exception as error:
-        print(f'compiled_stock is left out, torch.compile fails here: {type(error).__name__}')
+        print(f'{COMPILED} are left out, torch.compile fails here: {type(error).__name__}')
         return False
     return True
 
@@ -152,10 +174,17 @@ def main():
     if args.memory_of:
         measure_memory(*args.memory_of)
         return
-    paths = [name for name in PATHS if name != 'compiled_stock' or compiles(args.device)]
-    results = dict(environment=_measure.environment(args.device), repeats=args.repeats, shapes={})
+    left_out = () if compiles(args.device) else COMPILED
+    environment = _measure.environment(args.device)
+    work = {shape: least_work(shape) for shape in args.shapes}
+    results = dict(environment=environment, repeats=args.repeats, least_work=work, shapes={})
     for shape in args.shapes:
         print(f'measuring {shape} ...', flush=True)
+        paths = [
+            name
+            for name in PATHS
+            if name not in left_out and (SHAPES[shape][2] or name != 'compiled_strips')
+        ]
         memory = {name: _measure.peak_memory(shape, name, args.device) for name in paths}
         times = time_shape(shape, args.repeats, args.device, paths)
         results['shapes'][shape] = _measure.compared(times, memory, base='stock')
