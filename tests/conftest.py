@@ -1,5 +1,6 @@
 """Fixtures for all tests."""
 
+import gc
 import os
 import time
 
@@ -23,6 +24,11 @@ def pytest_addoption(parser):
         help="all that the tests do through 'streamed' through 'triton' (slow where there is no "
         'GPU: pytest --triton tests/test_losses tests/test_functional)',
     )
+
+
+def pytest_collection_finish():
+    """MMEngine collects garbage for each data set; what was imported need not be searched."""
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True, scope='module')
