@@ -1,8 +1,12 @@
-"""A loss against its slow reference: values, gradients, and the error of lower precisions."""
+"""Values, gradients and errors: losses against slow references, backends against each other."""
+
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 
+from mmseg_recall.functional import ClassTotals, class_totals, select_totals
+from mmseg_recall.kernels.contract import DIFFERENTIABLE
 from tests.batches import make_batch, positions
 from tests.tolerances import FLOAT64, assert_within_budget
 
@@ -23,6 +27,38 @@ def value_and_gradient(loss, logits, *args, **kwargs):
     value = loss(leaf, *args, **kwargs)
     value.backward()
     return value.detach(), leaf.grad
+
+
+def totals_and_gradient(logits, target, backend, fields=None, seed=0, **options):
+    """The totals, all or some, and the gradient of a random combination of them."""
+    leaf = logits.detach().requires_grad_()
+    operation = class_totals if fields is None else partial(select_totals, fields)
+    totals = operation(leaf, target, backend=backend, **options)
+    generator = torch.Generator().manual_seed(seed)
+    loss = 0
+    for total in totals:
+        upstream = torch.randn(logits.shape[1], generator=generator, dtype=torch.float64)
+        if total is not None and total.requires_grad:
+            loss = loss + (upstream.to(total) * total).sum()
+    return totals, torch.autograd.grad(loss, leaf)[0]
+
+
+def assert_equal_results(result, expected, **tolerance):
+    """Of ``totals_and_gradient``."""
+    for name, total, other in zip(ClassTotals._fields, result[0], expected[0]):
+        torch.testing.assert_close(
+            total, other, **tolerance, msg=lambda m, name=name: f'{name}: {m}'
+        )
+    torch.testing.assert_close(result[1], expected[1], **tolerance)
+
+
+def assert_results_within_budget(result, eager, exact):
+    """Of ``totals_and_gradient``: the totals that are real numbers, and the gradient."""
+    for name in DIFFERENTIABLE:
+        totals = [getattr(each[0], name) for each in (result, eager, exact)]
+        if totals[0] is not None:
+            assert_within_budget(*totals)
+    assert_within_budget(result[1], eager[1], exact[1])
 
 
 def reference_value_and_gradient(reference, logits, target, weight=None):

@@ -25,6 +25,18 @@ def make_batch(logits_shape, target_shape, seed=0):
     return logits, target
 
 
+def every_option(num_classes, target, dtype=torch.float64):
+    """Every option of ``class_totals`` at a value of its own."""
+    weight = torch.arange(target.numel(), device=target.device).reshape(target.shape)
+    return dict(
+        class_bias=torch.linspace(-1, 1, num_classes, dtype=dtype),
+        target_margin=torch.linspace(0.5, 0.1, num_classes, dtype=dtype),
+        scale=1.7,
+        position_weight=weight.remainder(4).to(dtype) * 0.7,
+        focal_gamma=1.5,
+    )
+
+
 def positions(logits, target):
     """The batch as plain lists, one entry a position, for the slow references."""
     return logits.movedim(1, -1).flatten(0, -2).tolist(), target.flatten().tolist()

@@ -9,35 +9,14 @@ import torch.nn.functional as F
 from mmseg_recall.functional import ClassTotals, class_totals
 from mmseg_recall.kernels import strips
 from mmseg_recall.kernels.contract import DIFFERENTIABLE
-from tests.batches import SHAPES, make_batch, positions
+from tests.against_reference import (
+    assert_equal_results,
+    assert_results_within_budget,
+    totals_and_gradient,
+)
+from tests.batches import SHAPES, every_option, make_batch, positions
 from tests.reference.class_totals import class_totals as slow_class_totals
-from tests.tolerances import FLOAT64, assert_within_budget
-
-
-def options(num_classes, target, dtype=torch.float64):
-    """Every option at a value of its own."""
-    weight = torch.arange(target.numel()).reshape(target.shape).remainder(4).to(dtype) * 0.7
-    return dict(
-        class_bias=torch.linspace(-1, 1, num_classes, dtype=dtype),
-        target_margin=torch.linspace(0.5, 0.1, num_classes, dtype=dtype),
-        scale=1.7,
-        position_weight=weight,
-        focal_gamma=1.5,
-    )
-
-
-def gradient(logits, target, seed=0, **kwargs):
-    """The gradient of a random combination of the differentiable totals."""
-    logits = logits.detach().requires_grad_()
-    totals = class_totals(logits, target, **kwargs)
-    generator = torch.Generator().manual_seed(seed)
-    upstream = torch.randn(4, logits.shape[1], generator=generator, dtype=torch.float64)
-    loss = sum(
-        (row.to(total) * total).sum()
-        for row, total in zip(upstream, totals[3:])
-        if total is not None
-    )
-    return torch.autograd.grad(loss, logits)[0]
+from tests.tolerances import FLOAT64
 
 
 def test_signature_is_the_contract():
@@ -72,7 +51,7 @@ def test_signature_is_the_contract():
 @pytest.mark.parametrize('align_corners', [False, True])
 def test_values_equal_the_loops(batch, backend, plain, align_corners):
     logits, target = batch
-    kwargs = {} if plain else options(logits.shape[1], target)
+    kwargs = {} if plain else every_option(logits.shape[1], target)
     totals = class_totals(logits, target, align_corners=align_corners, backend=backend, **kwargs)
 
     if logits.shape[2:] != target.shape[1:]:
@@ -100,51 +79,36 @@ def test_values_equal_the_loops(batch, backend, plain, align_corners):
 def test_streamed_equals_reference(batch, align_corners, strip, monkeypatch):
     monkeypatch.setattr(strips, 'STRIP_ELEMENTS', strip)
     logits, target = batch
-    kwargs = dict(align_corners=align_corners, **options(logits.shape[1], target))
-    results = {
-        backend: (
-            class_totals(logits, target, backend=backend, **kwargs),
-            gradient(logits, target, backend=backend, **kwargs),
-        )
+    kwargs = dict(align_corners=align_corners, **every_option(logits.shape[1], target))
+    results = [
+        totals_and_gradient(logits, target, backend, **kwargs)
         for backend in ('reference', 'streamed')
-    }
-    torch.testing.assert_close(*(result[0] for result in results.values()), **FLOAT64)
-    torch.testing.assert_close(*(result[1] for result in results.values()), **FLOAT64)
+    ]
+    assert_equal_results(*results, **FLOAT64)
 
 
 @pytest.mark.parametrize('seed', range(3))
 def test_float32_error_is_within_the_budget(batch, backend, seed):
     logits, target = batch
     logits = (logits * 4).float()
-    kwargs = options(logits.shape[1], target, torch.float32)
-    exact_kwargs = options(logits.shape[1], target)
-    exact_logits = logits.double()
-    results = [
-        (
-            class_totals(logits, target, backend=name, **kwargs),
-            gradient(logits, target, seed, backend=name, **kwargs),
-        )
+    kwargs = every_option(logits.shape[1], target, torch.float32)
+    result, eager = (
+        totals_and_gradient(logits, target, name, seed=seed, **kwargs)
         for name in (backend, 'reference')
-    ]
-    # The options in float64 differ from their float32 roundings: round them first.
-    exact_kwargs = {
-        name: value.float().double() if isinstance(value, torch.Tensor) else value
-        for name, value in exact_kwargs.items()
-    }
-    exact = (
-        class_totals(exact_logits, target, backend='reference', **exact_kwargs),
-        gradient(exact_logits, target, seed, backend='reference', **exact_kwargs),
     )
-    for name in DIFFERENTIABLE:
-        assert_within_budget(*(getattr(result[0], name) for result in (*results, exact)))
-    assert_within_budget(results[0][1], results[1][1], exact[1])
+    exact_kwargs = {
+        name: value.double() if isinstance(value, torch.Tensor) else value
+        for name, value in kwargs.items()
+    }
+    exact = totals_and_gradient(logits.double(), target, 'reference', seed=seed, **exact_kwargs)
+    assert_results_within_budget(result, eager, exact)
 
 
 @pytest.mark.parametrize('shapes', [((4, 3), (4,)), ((1, 3, 2, 2), (1, 3, 5))], ids=str)
 @pytest.mark.parametrize('align_corners', [False, True])
 def test_gradcheck(backend, shapes, align_corners):
     logits, target = make_batch(*shapes)
-    kwargs = dict(align_corners=align_corners, backend=backend, **options(3, target))
+    kwargs = dict(align_corners=align_corners, backend=backend, **every_option(3, target))
 
     def differentiable(logits):
         return class_totals(logits, target, **kwargs)[3:]
@@ -176,7 +140,7 @@ def test_gradient_of_each_total_alone(backend):
 
 def test_ignored_positions_have_no_gradient(backend):
     logits, target = make_batch((2, 5, 7, 6), (2, 7, 6))
-    grad = gradient(logits, target, backend=backend)
+    grad = totals_and_gradient(logits, target, backend)[1]
     ignored = (target == 255)[:, None].expand_as(grad)
     assert (grad[ignored] == 0).all() and (grad[~ignored] != 0).any()
 
@@ -188,7 +152,7 @@ def test_all_ignored_gives_zeros(backend, shapes):
     leaf = logits.requires_grad_()
     totals = class_totals(leaf, target, backend=backend)
     assert all((total == 0).all() for total in totals if total is not None)
-    assert (gradient(logits, target, backend=backend) == 0).all()
+    assert (totals_and_gradient(logits, target, backend)[1] == 0).all()
 
 
 @pytest.mark.parametrize(
@@ -198,7 +162,7 @@ def test_empty_batch_gives_zeros(backend, shapes):
     logits, target = torch.randn(shapes[0]), torch.zeros(shapes[1], dtype=torch.long)
     totals = class_totals(logits, target, backend=backend)
     assert all((total == 0).all() for total in totals if total is not None)
-    assert gradient(logits, target, backend=backend).shape == shapes[0]
+    assert totals_and_gradient(logits, target, backend)[1].shape == shapes[0]
 
 
 def test_ties_go_to_the_first_class(backend):
@@ -222,7 +186,7 @@ def test_integer_dtypes(backend, dtype):
 def test_non_contiguous_inputs(backend, shapes):
     logits, target = make_batch(*shapes)
     expected = class_totals(logits, target, backend=backend)
-    expected_grad = gradient(logits, target, backend=backend)
+    expected_grad = totals_and_gradient(logits, target, backend)[1]
     strided_target = target.transpose(1, 2).contiguous().transpose(1, 2)
     for strided in (
         logits.contiguous(memory_format=torch.channels_last),
@@ -233,7 +197,7 @@ def test_non_contiguous_inputs(backend, shapes):
             class_totals(strided, strided_target, backend=backend), expected, **FLOAT64
         )
         torch.testing.assert_close(
-            gradient(strided, strided_target, backend=backend), expected_grad, **FLOAT64
+            totals_and_gradient(strided, strided_target, backend)[1], expected_grad, **FLOAT64
         )
 
 
@@ -254,9 +218,9 @@ def test_half_precision_logits(backend, dtype, target_shape):
 
 def test_autocast_does_not_lower_the_precision(backend):
     logits, target = make_batch((2, 3, 5, 4), (2, 9, 11))
-    plain = gradient(logits.float(), target, backend=backend)
+    plain = totals_and_gradient(logits.float(), target, backend)[1]
     with torch.autocast('cpu', dtype=torch.bfloat16):
-        mixed = gradient(logits.float(), target, backend=backend)
+        mixed = totals_and_gradient(logits.float(), target, backend)[1]
     torch.testing.assert_close(mixed, plain, rtol=0, atol=0)
 
 

@@ -5,7 +5,12 @@ import torch
 
 from mmseg_recall.functional import class_totals
 from mmseg_recall.kernels import streamed
-from tests.tolerances import FLOAT64, assert_within_budget
+from tests.against_reference import (
+    assert_equal_results,
+    assert_results_within_budget,
+    totals_and_gradient,
+)
+from tests.tolerances import FLOAT64
 
 SHIFTS = {
     'plain': {},
@@ -24,35 +29,28 @@ def make_batch(spread, dtype=torch.float64):
     return logits.to(dtype), target
 
 
-def totals_and_gradient(backend, logits, target, **kwargs):
-    logits = logits.clone().requires_grad_()
-    totals = class_totals(logits, target, backend=backend, focal_gamma=0.5, **kwargs)
-    (totals.cross_entropy.sum() + totals.focal.sum() + totals.confidence.square().sum()).backward()
-    return totals, logits.grad
-
-
 @pytest.mark.parametrize('shifts', SHIFTS)
 @pytest.mark.parametrize('spread', [1e-9, 1, 10, 30, 100, 1000])
 def test_both_ways_to_exponentials_equal_the_reference(spread, shifts):
     batch = make_batch(spread)
     results = [
-        totals_and_gradient(backend, *batch, **SHIFTS[shifts])
+        totals_and_gradient(*batch, backend, focal_gamma=0.5, **SHIFTS[shifts])
         for backend in ('streamed', 'reference')
     ]
-    torch.testing.assert_close(results[0], results[1], **FLOAT64)
+    assert_equal_results(*results, **FLOAT64)
 
 
 @pytest.mark.parametrize('shifts', ['plain', 'small'])
 @pytest.mark.parametrize('spread', [1, 10, 20, 30, 100])
 def test_products_stay_within_the_budget(spread, shifts):
     logits, target = make_batch(spread, torch.float32)
-    exact = totals_and_gradient('reference', logits.double(), target, **SHIFTS[shifts])
-    eager = totals_and_gradient('reference', logits, target, **SHIFTS[shifts])
-    result = totals_and_gradient('streamed', logits, target, **SHIFTS[shifts])
-    for name in ('cross_entropy', 'confidence', 'probability', 'focal'):
-        values = [getattr(totals, name) for totals, _ in (result, eager, exact)]
-        assert_within_budget(*values)
-    assert_within_budget(result[1], eager[1], exact[1])
+    options = dict(SHIFTS[shifts], focal_gamma=0.5)
+    exact = totals_and_gradient(logits.double(), target, 'reference', **options)
+    result, eager = (
+        totals_and_gradient(logits, target, backend, **options)
+        for backend in ('streamed', 'reference')
+    )
+    assert_results_within_budget(result, eager, exact)
 
 
 @pytest.mark.parametrize(('spread', 'ways'), [(1, {'products'}), (1000, {'logits'})])
@@ -71,7 +69,7 @@ def test_which_way_is_taken(spread, ways, monkeypatch):
     products, logits = streamed._from_exponentials, streamed._from_logits
     monkeypatch.setattr(streamed, '_from_exponentials', noted('products', products))
     monkeypatch.setattr(streamed, '_from_logits', noted('logits', logits))
-    totals_and_gradient('streamed', *make_batch(spread))
+    totals_and_gradient(*make_batch(spread), 'streamed')
     assert taken == ways
 
 
@@ -80,10 +78,10 @@ def test_no_class_is_lost_that_underflows_at_the_start_of_a_run():
     logits = torch.tensor([[0.0, -200.0], [0.0, 200.0]]).T[None, :, :, None].contiguous()
     target = torch.ones(1, 16, 1, dtype=torch.long)
     results = [
-        totals_and_gradient(backend, logits.double(), target)
+        totals_and_gradient(logits.double(), target, backend)
         for backend in ('streamed', 'reference')
     ]
-    torch.testing.assert_close(results[0], results[1], **FLOAT64)
+    assert_equal_results(*results, **FLOAT64)
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,14 @@ from mmseg_recall.functional import select_totals
 from mmseg_recall.functional.class_totals import _choose, checked_options
 from mmseg_recall.kernels import ClassTotals, _find_triton, has_triton, reference
 from mmseg_recall.kernels.contract import DIFFERENTIABLE
-from tests.batches import make_batch
+from tests.against_reference import (
+    assert_equal_results,
+    assert_results_within_budget,
+    totals_and_gradient,
+)
+from tests.batches import every_option, make_batch
 from tests.test_imports import run
-from tests.tolerances import FLOAT64, assert_within_budget
+from tests.tolerances import FLOAT64
 
 if not has_triton():
     pytest.skip('Triton is not installed', allow_module_level=True)
@@ -26,40 +31,6 @@ from mmseg_recall.kernels import triton as kernels  # noqa: E402
 
 DEVICE = 'cuda' if torch.cuda.is_available() else 'cpu'
 needs_gpu = pytest.mark.skipif(DEVICE == 'cpu', reason='needs a GPU')
-
-
-def every_option(target, num_classes):
-    """Every option at a value of its own."""
-    weight = torch.arange(target.numel(), device=target.device).reshape(target.shape)
-    return dict(
-        class_bias=torch.linspace(-1, 1, num_classes),
-        target_margin=torch.linspace(0.5, 0.1, num_classes),
-        scale=1.7,
-        position_weight=weight.remainder(4) * 0.7,
-        focal_gamma=1.5,
-    )
-
-
-def totals_and_gradient(logits, target, backend, fields=ClassTotals._fields, **options):
-    """The totals, and the gradient of a random combination of them."""
-    leaf = logits.detach().requires_grad_()
-    totals = select_totals(fields, leaf, target, backend=backend, **options)
-    generator = torch.Generator().manual_seed(0)
-    loss = 0
-    for name in DIFFERENTIABLE:
-        upstream = torch.randn(logits.shape[1], generator=generator, dtype=torch.float64)
-        total = getattr(totals, name)
-        if total is not None:
-            loss = loss + (upstream.to(total) * total).sum()
-    return totals, torch.autograd.grad(loss, leaf)[0]
-
-
-def assert_equal_results(result, expected, **tolerance):
-    for name, total, other in zip(ClassTotals._fields, result[0], expected[0]):
-        torch.testing.assert_close(
-            total, other, **tolerance, msg=lambda m, name=name: f'{name}: {m}'
-        )
-    torch.testing.assert_close(result[1], expected[1], **tolerance)
 
 
 @pytest.mark.parametrize('align_corners', [False, True])
@@ -76,7 +47,7 @@ def test_equals_reference_in_tiles_and_strips(
         monkeypatch.setattr(kernels, name, size)
     monkeypatch.setattr(kernels, 'PROGRAMS', 1)
     logits, target = (tensor.to(DEVICE) for tensor in make_batch(logits_shape, target_shape))
-    options = dict(every_option(target, logits.shape[1]), align_corners=align_corners)
+    options = dict(every_option(logits.shape[1], target), align_corners=align_corners)
     results = [
         totals_and_gradient(logits, target, backend, **options)
         for backend in ('triton', 'reference')
@@ -91,7 +62,7 @@ def test_twenty_thousand_classes(logits_shape, target_shape, monkeypatch):
     monkeypatch.setattr(kernels, 'TILE', 2**15)
     logits, target = (tensor.to(DEVICE) for tensor in make_batch(logits_shape, target_shape))
     logits = (logits * 4).float()
-    options = dict(every_option(target, 20000), ignore_index=-100)
+    options = dict(every_option(20000, target), ignore_index=-100)
     exact = totals_and_gradient(logits.double(), target, 'reference', **options)
     result, eager = (
         totals_and_gradient(logits, target, backend, **options)
@@ -99,9 +70,7 @@ def test_twenty_thousand_classes(logits_shape, target_shape, monkeypatch):
     )
     for name in ('support', 'true_positive', 'predicted'):
         assert getattr(result[0], name).equal(getattr(exact[0], name).float())
-    for name in DIFFERENTIABLE:
-        assert_within_budget(*(getattr(found[0], name) for found in (result, eager, exact)))
-    assert_within_budget(result[1], eager[1], exact[1])
+    assert_results_within_budget(result, eager, exact)
 
 
 @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
@@ -109,7 +78,7 @@ def test_twenty_thousand_classes(logits_shape, target_shape, monkeypatch):
 def test_half_precision_is_float32_inside(dtype, target_shape):
     logits, target = (tensor.to(DEVICE) for tensor in make_batch((2, 3, 5, 4), target_shape))
     logits = logits.to(dtype)
-    options = every_option(target, 3)
+    options = every_option(3, target)
     half, full = (
         totals_and_gradient(tensor, target, 'triton', **options)
         for tensor in (logits, logits.float())

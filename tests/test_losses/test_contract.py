@@ -22,6 +22,7 @@ from mmseg_recall.losses import (
     SoftIoULoss,
     SoftmaxFocalLoss,
 )
+from tests.against_reference import value_and_gradient
 from tests.batches import make_batch, make_counts
 from tests.tolerances import FLOAT64
 
@@ -86,13 +87,6 @@ def make(name, **kwargs):
 @pytest.fixture(params=CONFIGS)
 def build(request):
     return partial(make, request.param)
-
-
-def value_and_gradient(loss, logits, *args, **kwargs):
-    leaf = logits.detach().clone().requires_grad_()
-    value = loss(leaf, *args, **kwargs)
-    value.backward()
-    return value.detach(), leaf.grad
 
 
 def test_every_loss_is_tried():
