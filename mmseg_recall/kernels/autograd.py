@@ -2,22 +2,26 @@
 
 import functools
 from collections.abc import Callable
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from .contract import DIFFERENTIABLE, ClassTotals, Options
 
-Forward = Callable[[Tensor, Tensor, Options], ClassTotals]
-Backward = Callable[[Tensor, Tensor, Options, ClassTotals], Tensor]
+Backend = Callable[[Tensor, Tensor, Options], ClassTotals]
+Kept = TypeVar('Kept')
+Forward = Callable[[Tensor, Tensor, Options], tuple[ClassTotals, Kept]]
+Backward = Callable[[Tensor, Tensor, Options, Kept, ClassTotals], Tensor]
 
 
-def differentiable(forward: Forward, backward: Backward) -> Forward:
-    """A backend of its two passes, which keeps nothing but the inputs from one to the other.
+def differentiable(forward: Forward, backward: Backward) -> Backend:
+    """A backend of its two passes.
 
     Args:
-        forward: ``(logits, target, options)`` to the totals.
-        backward: ``(logits, target, options, gradients of the totals)`` to that of the logits.
+        forward: ``(logits, target, options)`` to the totals, and what it keeps beside its inputs.
+        backward: ``(logits, target, options, kept, gradients of the totals)`` to that of the
+            logits.
     """
 
     class Passes(torch.autograd.Function):
@@ -27,7 +31,7 @@ def differentiable(forward: Forward, backward: Backward) -> Forward:
             ctx.options = options
             ctx.set_materialize_grads(False)
             with torch.autocast(logits.device.type, enabled=False):
-                totals = forward(logits, target, options)
+                totals, ctx.kept = forward(logits, target, options)
             ctx.mark_non_differentiable(
                 *(
                     total
@@ -42,7 +46,8 @@ def differentiable(forward: Forward, backward: Backward) -> Forward:
         def backward(ctx, *grads):
             logits, target = ctx.saved_tensors
             with torch.autocast(logits.device.type, enabled=False):
-                return backward(logits, target, ctx.options, ClassTotals(*grads)), None, None
+                grad = backward(logits, target, ctx.options, ctx.kept, ClassTotals(*grads))
+            return grad, None, None
 
     @functools.wraps(forward)
     def class_totals(logits: Tensor, target: Tensor, options: Options) -> ClassTotals:
@@ -51,7 +56,7 @@ def differentiable(forward: Forward, backward: Backward) -> Forward:
     return _not_compiled(class_totals)
 
 
-def _not_compiled(function: Forward) -> Forward:
+def _not_compiled(function: Backend) -> Backend:
     """``torch.compiler.disable``, which imports the compiler, for those alone who compile."""
     if not hasattr(torch.compiler, 'is_compiling'):  # before torch 2.3
         return torch.compiler.disable(function)

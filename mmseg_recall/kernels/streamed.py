@@ -1,9 +1,9 @@
 """Strip by strip: nothing of the size of the full-resolution logits ever exists.
 
 Both passes walk over the strips of :mod:`.strips`. Forward keeps only its inputs; backward computes
-the exponentials again. The true class is taken out of a strip: with e_y its exponential and r the
-sum of the others, p_y = e_y / (e_y + r) and 1 - p_y = r / (e_y + r), neither a difference of nearly
-equal numbers.
+the exponentials again, unless all is one strip, which is kept. The true class is taken out of a
+strip: with e_y its exponential and r the sum of the others, p_y = e_y / (e_y + r) and
+1 - p_y = r / (e_y + r), neither a difference of nearly equal numbers.
 
 The gradient. Per position with label y and weight w, with u = scale * (z + bias - margin[y] at y),
 p = softmax(u), and s, i, q, f the gradients of the loss with respect to S, I, P, F:
@@ -306,15 +306,23 @@ def _first_of(scores: Tensor, largest: Tensor, which: Tensor) -> Tensor:
     return _sums(scores.max(1).indices.flatten(), scores.shape[1], which)
 
 
-def _forward(logits: Tensor, target: Tensor, options: Options) -> ClassTotals:
+#: Of the one strip there is, if there is one.
+_Kept = tuple[_Labels, _Softmax] | None
+
+
+def _forward(logits: Tensor, target: Tensor, options: Options) -> tuple[ClassTotals, _Kept]:
     """See :func:`mmseg_recall.functional.class_totals`."""
-    batch = _Batch(logits, target, options)
+    batch, kept = _Batch(logits, target, options), None
     ranked = not options.fields.isdisjoint(('true_positive', 'predicted'))
 
     def add_strip(totals: _Totals, reader, span) -> None:
+        nonlocal kept
         labels = batch.labels(reader, span)
         rank = functools.partial(totals.rank, labels) if ranked else None
-        totals.sum(labels, batch.softmax(reader, span, labels, rank))
+        softmax = batch.softmax(reader, span, labels, rank)
+        totals.sum(labels, softmax)
+        if batch.source.single:
+            kept = labels, softmax
 
     def totals_of(chunk) -> dict[str, Tensor]:
         totals = _Totals(options, logits.shape[1])
@@ -330,16 +338,24 @@ def _forward(logits: Tensor, target: Tensor, options: Options) -> ClassTotals:
         return sum((part[name] for part in parts), zero).to(batch.dtype)
 
     names = ClassTotals._fields
-    return ClassTotals(*(total(name) if name in options.fields else None for name in names))
+    totals = ClassTotals(*(total(name) if name in options.fields else None for name in names))
+    return totals, kept
 
 
-def _backward(logits: Tensor, target: Tensor, options: Options, grads: ClassTotals) -> Tensor:
+def _backward(
+    logits: Tensor, target: Tensor, options: Options, kept: _Kept, grads: ClassTotals
+) -> Tensor:
+    if kept is not None:
+        labels, softmax = kept
+        grad = _gradient(softmax, labels, options, grads, torch.empty_like(softmax.e))
+        return grad.view(logits.shape).to(logits.dtype)
     batch = _Batch(logits, target, options)
     result, chunks = batch.source.start_gradient(), batch.chunks()
 
     def strip_gradient(reader, span) -> Tensor:
         labels = batch.labels(reader, span)
-        return _gradient(batch.softmax(reader, span, labels), labels, options, grads)
+        softmax = batch.softmax(reader, span, labels)
+        return _gradient(softmax, labels, options, grads, out=softmax.e)
 
     def gradient_of(chunk) -> Tensor | None:
         reader, spans = batch.source.open(chunk)
@@ -351,8 +367,10 @@ def _backward(logits: Tensor, target: Tensor, options: Options, grads: ClassTota
     return result.view(logits.shape)
 
 
-def _gradient(softmax: _Softmax, labels: _Labels, options: Options, grads: ClassTotals) -> Tensor:
-    """dL/dz of a strip, in the memory of its exponentials."""
+def _gradient(
+    softmax: _Softmax, labels: _Labels, options: Options, grads: ClassTotals, out: Tensor
+) -> Tensor:
+    """dL/dz of a strip."""
     y, total = labels.y, softmax.total
     a = labels.weighted(_pull(softmax, y, options.focal_gamma, grads))
     if options.scale != 1:
@@ -360,14 +378,15 @@ def _gradient(softmax: _Softmax, labels: _Labels, options: Options, grads: Class
     base = a / total
     true = -base * softmax.rest
     if grads.probability is None:
-        g = softmax.e.mul_(base[:, None])
+        g = torch.mul(softmax.e, base[:, None], out=out)
     else:
         q, q_y, p_y = grads.probability, _at(grads.probability, y), softmax.p_y()
         others = _over_classes(softmax.e, q) / total
         mean, share = others + q_y * p_y, labels.weighted(options.scale / total)
         true += share * softmax.true * (q_y - mean)
         base = base - share * mean
-        g = softmax.e.mul_(torch.addcmul(base[:, None], share[:, None], q[:, None]))
+        factor = torch.addcmul(base[:, None], share[:, None], q[:, None])
+        g = torch.mul(softmax.e, factor, out=out)
     g.view(-1).scatter_(0, labels.place, true.reshape(-1))
     return g
 

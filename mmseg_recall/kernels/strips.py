@@ -53,6 +53,8 @@ class SameResolution:
     def __init__(self, logits: Tensor):
         self.logits = logits.flatten(2) if logits.ndim > 2 else logits[:, :, None]
         self.rows, self.num_classes, self.length = self.logits.shape
+        #: Whether all is one strip. It is a tensor of its own then, which may be kept.
+        self.single = 0 < self.logits.numel() <= STRIP_ELEMENTS
         self.like = logits.new_empty(0, dtype=compute_dtype(logits))
         self.grad: Tensor | None = None
 
@@ -75,7 +77,11 @@ class SameResolution:
     def read(self, span: _Block) -> Tensor:
         """The logits of a strip."""
         strip, own = self.logits[span[0], :, span[1]], None
-        if self.grad is not None:
+        if self.single:
+            own = torch.empty_like(
+                strip, dtype=self.like.dtype, memory_format=torch.contiguous_format
+            )
+        elif self.grad is not None:
             own = self.grad[span[0], :, span[1]]  # where it will end
         if own is None or own.dtype != self.like.dtype or not own.is_contiguous():
             own = _memory('strip', tuple(strip.shape), self.like)
@@ -122,6 +128,8 @@ class _Gaps(NamedTuple):
 
 class Upsampled:
     """Logits (N, C, h, w) for a target (N, H, W): a chunk is a part of the rows of an image."""
+
+    single = False
 
     def __init__(self, logits: Tensor, target: Tensor, align_corners: bool, products: bool):
         self.logits, self.dtype, self.products = logits, compute_dtype(logits), products

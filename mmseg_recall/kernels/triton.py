@@ -67,7 +67,7 @@ PROGRAMS = 256
 ROWS_ELEMENTS, STATE_POSITIONS = 2**21, 2**19
 
 
-def _forward(logits: Tensor, target: Tensor, options: Options) -> ClassTotals:
+def _forward(logits: Tensor, target: Tensor, options: Options) -> tuple[ClassTotals, None]:
     """See :func:`mmseg_recall.functional.class_totals`."""
     interpreted = not isinstance(_forward_kernel, triton.runtime.JITFunction)
     if not logits.is_cuda and not interpreted:
@@ -101,10 +101,12 @@ def _forward(logits: Tensor, target: Tensor, options: Options) -> ClassTotals:
     split_labels(extremes, num_classes, arguments['ignore_index'])
     # Copies: the result of an autograd function must not be several views of one tensor.
     found = {name: total.to(dtype, copy=True) for name, total in zip(names, totals)}
-    return ClassTotals(*(found.get(name) for name in ClassTotals._fields))
+    return ClassTotals(*(found.get(name) for name in ClassTotals._fields)), None
 
 
-def _backward(logits: Tensor, target: Tensor, options: Options, grads: ClassTotals) -> Tensor:
+def _backward(
+    logits: Tensor, target: Tensor, options: Options, kept: None, grads: ClassTotals
+) -> Tensor:
     grad = torch.empty_like(logits, memory_format=torch.contiguous_format)
     if target.numel() == 0:
         return grad.zero_()

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mmseg_recall.functional import class_totals
-from mmseg_recall.kernels import streamed
+from mmseg_recall.kernels import streamed, strips
 from tests.against_reference import (
     assert_equal_results,
     assert_results_within_budget,
@@ -100,3 +100,26 @@ def test_ties_go_to_the_first_class(values):
     assert torch.equal(totals.true_positive, torch.bincount(y[right], minlength=4).float())
     predicted = torch.bincount(torch.tensor(first).flatten(), minlength=4)
     assert torch.equal(totals.predicted, predicted.float())
+
+
+@pytest.mark.parametrize('dtype', [torch.float64, torch.float16], ids=str)
+def test_what_is_kept_of_a_single_strip_stays(dtype, monkeypatch):
+    """Through another batch of the same shape, and through a first backward pass."""
+    generator = torch.Generator().manual_seed(0)
+    leaves, losses = [], []
+    for _ in range(2):
+        leaf = torch.randn(9, 5, generator=generator).to(dtype).requires_grad_()
+        totals = class_totals(leaf, torch.arange(9) % 5, backend='streamed')
+        leaves.append(leaf)
+        losses.append(totals.cross_entropy.sum() + totals.probability.square().sum())
+    kept = [
+        torch.autograd.grad(loss, leaf, retain_graph=True) for loss, leaf in zip(losses, leaves)
+    ]
+    again = [torch.autograd.grad(loss, leaf) for loss, leaf in zip(losses, leaves)]
+    monkeypatch.setattr(strips, 'STRIP_ELEMENTS', 20)
+    for leaf, first, second in zip(leaves, kept, again):
+        totals = class_totals(leaf, torch.arange(9) % 5, backend='streamed')
+        loss = totals.cross_entropy.sum() + totals.probability.square().sum()
+        expected = torch.autograd.grad(loss, leaf)
+        assert torch.equal(first[0], second[0]) and first[0].dtype == dtype
+        torch.testing.assert_close(first, expected)
