@@ -20,6 +20,9 @@ from .interpolation import Columns, Gaps
 #: Logits in a strip. Smaller ones start more operations; up to four times larger ones were as fast
 #: or a little faster, and took more memory.
 STRIP_ELEMENTS = 2**20
+#: Gaps between lines in a strip, at least: with many classes, where the lines take far more memory
+#: than a strip, one gap at a time took a sixth longer.
+STRIP_GAPS = 4
 #: The logarithm of what exponentials may change by within a run. One that underflows in the first
 #: row (below e^-87) is then below e^-47 in all of them, nothing beside a sum above e^-20.
 LARGEST_CHANGE = 40
@@ -148,7 +151,8 @@ class Upsampled:
     def open(self, chunk: _Gaps) -> tuple['_Window', list[_Gaps]]:
         """A reader of the chunk, and its spans."""
         gap = self.gaps.rows_in_gap * self.num_classes * self.length
-        number = math.ceil((chunk.g1 - chunk.g0) * gap / STRIP_ELEMENTS)
+        strip = max(STRIP_ELEMENTS, STRIP_GAPS * gap)
+        number = math.ceil((chunk.g1 - chunk.g0) * gap / strip)
         spans = [_Gaps(chunk.image, *piece) for piece in _even_pieces(*chunk[1:], number)]
         return _Window(self, chunk), spans
 

@@ -85,6 +85,7 @@ def test_long_gaps_are_cut_into_runs_of_equal_length(rows, runs, length):
 @pytest.mark.parametrize('align_corners', [False, True])
 def test_strips_hold_the_upsampled_logits(sizes, align_corners, strip, threads, monkeypatch):
     monkeypatch.setattr(strips, 'STRIP_ELEMENTS', strip)
+    monkeypatch.setattr(strips, 'STRIP_GAPS', 1)
     source, logits, target = make_source(sizes, align_corners=align_corners)
     size = target.shape[1:]
     expected = F.interpolate(logits, size, mode='bilinear', align_corners=align_corners)
@@ -149,6 +150,7 @@ def test_positions_in_and_out(sizes, threads):
 @pytest.mark.parametrize('length', [1, 5, 1000])
 def test_same_resolution_reads_and_writes_all(length, threads, dtype, monkeypatch):
     monkeypatch.setattr(strips, 'STRIP_ELEMENTS', 300)
+    monkeypatch.setattr(strips, 'STRIP_GAPS', 1)
     logits = torch.randn(7, 3, length).to(dtype)
     source = SameResolution(logits)
     grad = source.start_gradient()

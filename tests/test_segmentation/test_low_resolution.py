@@ -143,6 +143,7 @@ def test_no_tensor_of_full_resolution(monkeypatch):
     from mmseg_recall.kernels import strips
 
     monkeypatch.setattr(strips, 'STRIP_ELEMENTS', 512)
+    monkeypatch.setattr(strips, 'STRIP_GAPS', 1)
 
     class Largest(TorchDispatchMode):
         size = 0
