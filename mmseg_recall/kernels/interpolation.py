@@ -102,8 +102,11 @@ class Gaps:
         share = exact[rows, lines.clamp(max=size - 1)[:, None]]
         share = share.where(((lines > 0) & (lines < size))[:, None], share.new_zeros(()))
         second = share[:, min(1, self.rows_in_gap - 1)]
-        #: Lines before the gaps (G,), t (G, rows_in_gap), and t_1 - t_0 (G, 1).
-        self.lines, self.share = lines, share.to(like.dtype)
+        #: Lines before the gaps (G,), t and 1 - t (G, 1, rows_in_gap), t of the first rows of the
+        #: runs (G, runs, 1), and t_1 - t_0 (G, 1).
+        self.lines, self.share = lines, share[:, None].to(like.dtype)
+        self.rest = 1 - self.share
+        self.start_share = self.share[:, 0, :: self.run_length, None]
         self.step = (second - share[:, 0])[:, None].to(like.dtype)
 
 

@@ -4,6 +4,12 @@ import torch
 from torch import Tensor
 
 
+def valid_and_index(target: Tensor, ignore_index: int) -> tuple[Tensor, Tensor]:
+    """``split_labels`` of labels that have been checked."""
+    valid = target != ignore_index
+    return valid, (target * valid).long()
+
+
 def split_labels(target: Tensor, num_classes: int, ignore_index: int) -> tuple[Tensor, Tensor]:
     """Split labels into (valid, index), the index safe to gather and scatter with.
 
@@ -13,8 +19,7 @@ def split_labels(target: Tensor, num_classes: int, ignore_index: int) -> tuple[T
     Returns:
         valid (bool) and the label as int64, 0 where not valid.
     """
-    valid = target != ignore_index
-    index = torch.where(valid, target, target.new_zeros(())).long()
+    valid, index = valid_and_index(target, ignore_index)
     if index.numel() == 0:
         return valid, index
     low, high = torch.aminmax(index)

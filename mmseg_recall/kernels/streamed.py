@@ -35,7 +35,7 @@ from torch import Tensor
 
 from .autograd import differentiable
 from .contract import ClassTotals, Options, compute_dtype, lowest_exponent
-from .labels import split_labels
+from .labels import split_labels, valid_and_index
 from .strips import SameResolution, Upsampled
 from .threads import side_by_side
 
@@ -79,10 +79,11 @@ class _Softmax(NamedTuple):
         """1 - p_y."""
         return self.rest / self.total
 
-    def log_p_y(self) -> Tensor:
+    def losses(self) -> Tensor:
+        """-log p_y."""
         if self.log_true is None:
-            return torch.log1p(self.rest / self.true).neg_()
-        return self.log_true - self.total.log()
+            return (self.rest / self.true).log1p_()
+        return self.total.log() - self.log_true
 
 
 #: What is told the scores (R, C, L) without the true class, which are in the order of the logits,
@@ -117,10 +118,13 @@ class _Batch:
         """One for each thread (of each image)."""
         return self.source.chunks(self.threads)
 
-    def labels(self, reader, span) -> _Labels:
+    def labels(self, reader, span, checked: bool = False) -> _Labels:
         classes, ignore_index = self.source.num_classes, self.options.ignore_index
         labels = reader.take(self.target, span, padding=ignore_index)
-        valid, y = split_labels(labels, classes, ignore_index)
+        if checked:
+            valid, y = valid_and_index(labels, ignore_index)
+        else:
+            valid, y = split_labels(labels, classes, ignore_index)
         weight = self.options.position_weight
         if weight is not None:
             weight = reader.take(weight, span)
@@ -213,14 +217,18 @@ def _sums(index: Tensor, size: int, values: Tensor | None = None) -> Tensor:
     """Sums of the values by index (P,), or counts; in float64: float32 sums of millions drift."""
     values = None if values is None else values.reshape(-1).double()
     if index.device.type == 'cpu':
-        return torch.bincount(index, values, size).double()
+        return torch.bincount(index, values, size)
     # On CUDA bincount would wait for the largest index.
     values = index.new_ones(len(index), dtype=torch.float64) if values is None else values
     return values.new_zeros(size).index_add_(0, index, values)
 
 
 class _Totals:
-    """Running totals of a chunk, in float64."""
+    """Running totals of a chunk, in float64 or integers.
+
+    Where positions are sorted out by class, they are so by outcome as well: not valid, wrong (or
+    not ranked), right. Those sums have 3 C entries until all is added up.
+    """
 
     def __init__(self, options: Options, size: int):
         self.options, self.size, self.of = options, size, {}
@@ -235,37 +243,45 @@ class _Totals:
     def sum(self, labels: _Labels, softmax: _Softmax) -> None:
         """The other totals of a strip."""
         fields, weight, right = self.options.fields, labels.position_weight, softmax.right
-        # Three outcomes for each class, which sort positions out: not valid, wrong, right.
         outcome = labels.valid.to(torch.int8)
         if right is not None:
             outcome = outcome + right
         outcome = torch.add(labels.y, outcome, alpha=self.size).flatten()
 
-        def by_outcome(values: Tensor | None = None) -> Tensor:
+        def add_by_outcome(name: str, values: Tensor | None = None) -> None:
             if values is not None and weight is not None:
                 values = values * weight
-            return _sums(outcome, 3 * self.size, values).view(3, self.size)
+            self._add(name, _sums(outcome, 3 * self.size, values))
 
         if right is not None or 'support' in fields:
-            _, wrong, hits = by_outcome()
-            self._add('support', wrong + hits)
-            self._add('true_positive', hits)
-            if 'predicted' in fields:
-                self._add('predicted', hits)
+            add_by_outcome('support')
         if not fields.isdisjoint(('cross_entropy', 'focal')):
-            losses = softmax.log_p_y().neg_()
+            losses = softmax.losses()
             if 'cross_entropy' in fields:
-                self._add('cross_entropy', by_outcome(losses)[1:].sum(0))
+                add_by_outcome('cross_entropy', losses)
             if 'focal' in fields:
-                focal = losses * softmax.doubt() ** self.options.focal_gamma
-                self._add('focal', by_outcome(focal)[1:].sum(0))
-        if fields.isdisjoint(('confidence', 'probability')):
-            return
-        confidence = by_outcome(softmax.p_y())[1:].sum(0)
-        self._add('confidence', confidence)
-        if 'probability' in fields:
-            share = labels.weighted(1 / softmax.total)
-            self._add('probability', _over_positions(softmax.e, share) + confidence)
+                doubt = softmax.doubt()
+                add_by_outcome('focal', losses * doubt**self.options.focal_gamma)
+        if not fields.isdisjoint(('confidence', 'probability')):
+            add_by_outcome('confidence', softmax.p_y())
+            if 'probability' in fields:
+                share = labels.weighted(1 / softmax.total)
+                self._add('probability', _over_positions(softmax.e, share))
+
+    def finish(self) -> dict[str, Tensor]:
+        """The totals of the chunk, (C,) each."""
+        totals = {
+            name: sums.view(3, -1)[1:].sum(0) if len(sums) == 3 * self.size else sums
+            for name, sums in self.of.items()
+        }
+        if 'support' in totals:
+            totals['true_positive'] = self.of['support'][2 * self.size :]
+        # The true class was not among these.
+        if 'predicted' in totals:
+            totals['predicted'] = totals['predicted'] + totals['true_positive']
+        if 'probability' in totals:
+            totals['probability'] = totals['probability'] + totals['confidence']
+        return totals
 
     def _add(self, name: str, values: Tensor) -> None:
         self.of[name] = self.of[name] + values if name in self.of else values
@@ -329,7 +345,7 @@ def _forward(logits: Tensor, target: Tensor, options: Options) -> tuple[ClassTot
         reader, spans = batch.source.open(chunk)
         for span in spans:
             add_strip(totals, reader, span)
-        return totals.of
+        return totals.finish()
 
     parts = list(side_by_side(totals_of, batch.chunks(), batch.threads))
 
@@ -353,7 +369,7 @@ def _backward(
     result, chunks = batch.source.start_gradient(), batch.chunks()
 
     def strip_gradient(reader, span) -> Tensor:
-        labels = batch.labels(reader, span)
+        labels = batch.labels(reader, span, checked=True)
         softmax = batch.softmax(reader, span, labels)
         return _gradient(softmax, labels, options, grads, out=softmax.e)
 
@@ -405,8 +421,8 @@ def _pull(softmax: _Softmax, y: Tensor, gamma: float | None, grads: ClassTotals)
     if grads.focal is not None:
         # log p / (1-p) tends to -1 where p does to 1.
         doubt = softmax.doubt()
-        slope = gamma * p_y * softmax.log_p_y() / doubt.clamp_min(torch.finfo(doubt.dtype).tiny)
-        pull += _at(grads.focal, y) * doubt**gamma * (1 - slope)
+        slope = gamma * p_y * softmax.losses() / doubt.clamp_min(torch.finfo(doubt.dtype).tiny)
+        pull += _at(grads.focal, y) * doubt**gamma * (1 + slope)
     return pull
 
 
@@ -423,8 +439,8 @@ def position_cross_entropy(logits: Tensor, target: Tensor, options: Options) -> 
         reader, spans = batch.source.open(chunk)
         for span in spans:
             labels = batch.labels(reader, span)
-            log_p_y = batch.softmax(reader, span, labels).log_p_y()
-            reader.put(result, span, torch.where(labels.valid, -log_p_y, -1.0))
+            losses = batch.softmax(reader, span, labels).losses()
+            reader.put(result, span, torch.where(labels.valid, losses, -1.0))
 
     with torch.autocast(logits.device.type, enabled=False):
         for _ in side_by_side(write, batch.chunks(), batch.threads):

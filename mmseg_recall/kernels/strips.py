@@ -195,13 +195,14 @@ def _geometry(
 
 def _fill_runs(e: Tensor, factor: Tensor) -> None:
     """Row j of each run (G, runs, m, C * L) is its row 0 times the factor (G, C * L) to the j."""
-    rows, m = 1, e.shape[2]
+    rows, m, power = 1, e.shape[2], factor[:, None, None]
     while rows < m:
         # Twice the rows: those there are times factor^rows.
         more = min(rows, m - rows)
-        torch.mul(e[:, :, :more], factor[:, None, None], out=e[:, :, rows : rows + more])
+        torch.mul(e.narrow(2, 0, more), power, out=e.narrow(2, rows, more))
         rows += more
-        factor.mul_(factor)
+        if rows < m:
+            factor.mul_(factor)
 
 
 class _Window:
@@ -232,6 +233,7 @@ class _Window:
         self.narrow_shape = narrow.shape
         narrow = narrow.flatten(0, 1)
         self.wide = _memory('wide', (len(lines), self.row), narrow)
+        self.low, self.high = self.wide[:-1], self.wide[1:]
         self.grad = None
         for columns, across, sources in source.across.blocks():
             torch.mm(narrow[:, sources], across.T, out=self._columns(self.wide)[:, columns])
@@ -249,8 +251,8 @@ class _Window:
     def _line_and_change(self, span: _Gaps) -> tuple[Tensor, Tensor]:
         """The line before each gap, and what is from there to the next (G, C * L)."""
         line = self._line(span)
-        low, high = self.wide[:-1][line], self.wide[1:][line]
-        return low, torch.sub(high, low, out=_memory('change', tuple(low.shape), low))
+        low = self.low[line]
+        return low, torch.sub(self.high[line], low, out=_memory('change', tuple(low.shape), low))
 
     def _strip(self, span: _Gaps) -> Tensor:
         shape = (span.g1 - span.g0, self.gaps.runs, self.gaps.run_length, self.row)
@@ -260,7 +262,7 @@ class _Window:
         """The logits of a strip."""
         line, change = self._line_and_change(span)
         strip, share = self._strip(span).flatten(1, 2), self.gaps.share[span.g0 : span.g1]
-        torch.addcmul(line[:, None], change[:, None], share[:, :, None], out=strip)
+        torch.addcmul(line[:, None], change[:, None], share.transpose(1, 2), out=strip)
         return strip.view(-1, self.classes, self.length)
 
     def exponentials(self, span: _Gaps, scale: float, bias: Tensor | None) -> Tensor | None:
@@ -272,14 +274,15 @@ class _Window:
             return None
         line, change = self._line_and_change(span)
         e = self._strip(span)
-        share = self.gaps.share[span.g0 : span.g1, :: self.gaps.run_length, None]
-        start = torch.addcmul(line[:, None], change[:, None], share, out=e[:, :, 0])
+        share, step = (of[span.g0 : span.g1] for of in (self.gaps.start_share, self.gaps.step))
+        start = torch.addcmul(line[:, None], change[:, None], share, out=e.select(2, 0))
         if bias is not None:
             start.unflatten(2, (self.classes, -1)).add_(bias[:, None])
         if scale != 1:
             start.mul_(scale)
+            step = step * scale
         start.clamp_min_(lowest_exponent(start)).exp_()
-        _fill_runs(e, change.mul_(scale * self.gaps.step[span.g0 : span.g1]).exp_())
+        _fill_runs(e, change.mul_(step).exp_())
         return e.view(-1, self.classes, self.length)
 
     def take(self, positions: Tensor, span: _Gaps, padding: int | None = None) -> Tensor:
@@ -309,9 +312,9 @@ class _Window:
         """Take the gradient of a strip."""
         if self.grad is None:
             self.grad = _memory('wide_grad', tuple(self.wide.shape), self.wide).zero_()
-        line, share = self._line(span), self.gaps.share[span.g0 : span.g1, None]
-        strip = strip.view(len(share), -1, self.row)
-        for grad, weights in ((self.grad[:-1], 1 - share), (self.grad[1:], share)):
+        line, strip = self._line(span), strip.view(span.g1 - span.g0, -1, self.row)
+        for grad, shares in ((self.grad[:-1], self.gaps.rest), (self.grad[1:], self.gaps.share)):
+            weights = shares[span.g0 : span.g1]
             if self.gaps.regular:
                 grad[line, None].baddbmm_(weights, strip)
             else:

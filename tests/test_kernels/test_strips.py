@@ -68,7 +68,7 @@ def test_rows_in_a_gap_have_equal_steps(sizes, align_corners):
         assert gaps.line == list(range(gaps.line[0], gaps.line[-1] + 1))
     assert gaps.rows_in_gap == gaps.runs * gaps.run_length
     assert gaps.run_length <= interpolation.LONGEST_RUN
-    for share, step, start, end in zip(gaps.share, gaps.step, gaps.starts, gaps.ends):
+    for share, step, start, end in zip(gaps.share[:, 0], gaps.step, gaps.starts, gaps.ends):
         steps = share[: end - start].diff()
         torch.testing.assert_close(steps, step.expand_as(steps), **FLOAT64)
 
