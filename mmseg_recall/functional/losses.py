@@ -80,7 +80,7 @@ def soft_iou(
         tensor(0.4000)
     """
     union = support + probability - confidence
-    iou = confidence / torch.where(union > 0, union, 1.0)
+    iou = confidence / torch.where(union == 0, 1.0, union)
     mean = iou.mean() if all_classes else mean_over_present(iou, support)
     return (1 - mean) * (support.sum() > 0)
 

@@ -51,6 +51,7 @@ def test_soft_iou():
     value = soft_iou(confidence, probability, support, all_classes=True)
     assert value.item() == pytest.approx(1 - sum(ious) / 3)
     assert soft_iou(torch.zeros(3), torch.zeros(3), torch.zeros(3), all_classes=True).item() == 0
+    assert soft_iou(confidence, torch.full_like(probability, torch.nan), support).isnan()
 
 
 def test_geometric_mean():

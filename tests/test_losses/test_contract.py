@@ -99,6 +99,12 @@ def test_scalar_differentiable_finite(build, batch, backend):
     assert grad.isfinite().all() and (grad != 0).any()
 
 
+def test_a_diverged_model_shows(build):
+    logits, target = make_batch((2, 5, 7, 6), (2, 7, 6))
+    logits[0, 1, 3, 2], target[0, 3, 2] = torch.nan, 2
+    assert build()(logits, target).isnan()
+
+
 def test_ignored_positions_have_no_gradient_and_no_say(build):
     logits, target = make_batch((2, 5, 7, 6), (2, 7, 6))
     value, grad = value_and_gradient(build(), logits, target)
