@@ -1,6 +1,5 @@
 """Real processes of one group (gloo)."""
 
-import multiprocessing
 import os
 import socket
 import tempfile
@@ -8,10 +7,6 @@ import tempfile
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
-
-#: Imported once for all processes to come, which then start in a moment: they are forks of a
-#: process that has done nothing else.
-IMPORTED = ['mmseg_recall', 'mmseg', 'mmpretrain']
 
 
 def in_two_processes(function, *arguments, join=True):
@@ -23,23 +18,18 @@ def in_two_processes(function, *arguments, join=True):
         join: Whether the processes form a group before; else their environment is that of
             ``torchrun``, for a Runner that does so itself.
     """
-    multiprocessing.set_forkserver_preload(IMPORTED)
     with tempfile.TemporaryDirectory() as folder:
-        mp.start_processes(
-            _process,
-            (function, arguments, join, _free_port(), folder),
-            nprocs=2,
-            start_method='forkserver',
-        )
+        mp.spawn(_process, (function, arguments, join, _free_port(), folder), nprocs=2)
         return [torch.load(f'{folder}/{rank}.pth', weights_only=False) for rank in range(2)]
 
 
 def _process(rank, function, arguments, join, port, folder):
     torch.set_num_threads(1)
-    group = dict(MASTER_ADDR='127.0.0.1', MASTER_PORT=port, WORLD_SIZE='2')
-    os.environ.update(group, RANK=str(rank), LOCAL_RANK=str(rank))
     if join:
-        dist.init_process_group('gloo')
+        dist.init_process_group('gloo', f'file://{folder}/store', rank=rank, world_size=2)
+    else:
+        group = dict(MASTER_ADDR='127.0.0.1', MASTER_PORT=port, WORLD_SIZE='2')
+        os.environ.update(group, RANK=str(rank), LOCAL_RANK=str(rank))
     torch.save(function(rank, *arguments), f'{folder}/{rank}.pth')
     if dist.is_initialized():
         dist.destroy_process_group()
