@@ -19,7 +19,7 @@ def in_two_processes(function, *arguments, join=True):
             ``torchrun``, for a Runner that does so itself.
     """
     with tempfile.TemporaryDirectory() as folder:
-        mp.spawn(_process, (function, arguments, join, _free_port(), folder), nprocs=2)
+        mp.spawn(_process, (function, arguments, join, free_port(), folder), nprocs=2)
         return [torch.load(f'{folder}/{rank}.pth', weights_only=False) for rank in range(2)]
 
 
@@ -35,7 +35,8 @@ def _process(rank, function, arguments, join, port, folder):
         dist.destroy_process_group()
 
 
-def _free_port():
+def free_port():
+    """A port that nobody listens on."""
     with socket.socket() as free:
         free.bind(('127.0.0.1', 0))
         return str(free.getsockname()[1])

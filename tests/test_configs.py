@@ -19,9 +19,9 @@ TOY = sorted((ROOT / 'configs/toy').glob('*.py'))
 CAMVID = sorted((ROOT / 'configs/camvid').glob('*.py'))
 SMALL = (
     *SMALL_NETWORK,
-    'train_cfg.max_iters=8',
-    'train_cfg.val_interval=8',
-    'default_hooks.logger.interval=4',
+    'train_cfg.max_iters=10',
+    'train_cfg.val_interval=10',
+    'default_hooks.logger.interval=5',
     'train_dataloader.batch_size=2',
     'train_dataloader.dataset.size=(48,32)',
     'train_dataloader.dataset.num_images=20',

@@ -21,7 +21,7 @@ What bounds it: reading and writing a strip in the cache, three times forward an
 backward. At the target's resolution that is one exp for each logit and pass; upsampled eight times,
 two for each eight rows, and products (see :class:`.strips._Window`). Beside it stand some twenty
 operations for each position, whose share is that of one class: the true class is fetched and put
-back, and the sums per class go one position after the other. And it takes about a hundred calls to
+back, and the sums per class go one position after the other. And it takes some seventy calls to
 start the operations of a strip, for which threads wait for each other: hence strips are larger than
 the nearest cache.
 """

@@ -65,7 +65,7 @@ class OHEMLoss(ClassTotalsLoss):
     def totals(self, logits: Tensor, target: Tensor, call: dict) -> ClassTotals:
         losses = position_cross_entropy(logits.detach(), target, **call)
         # What is no number is as hard as can be: left out, a diverged model would not show.
-        losses = losses.nan_to_num(nan=math.inf, posinf=math.inf)
+        losses.nan_to_num_(nan=math.inf, posinf=math.inf)
         kept = keep_hardest(losses, self._count(losses), self._syncs)
         weight = call['position_weight']
         weight = kept if weight is None else kept * weight

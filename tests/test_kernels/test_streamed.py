@@ -69,7 +69,7 @@ def test_which_way_is_taken(spread, ways, monkeypatch):
     products, logits = streamed._from_exponentials, streamed._from_logits
     monkeypatch.setattr(streamed, '_from_exponentials', noted('products', products))
     monkeypatch.setattr(streamed, '_from_logits', noted('logits', logits))
-    totals_and_gradient(*make_batch(spread), 'streamed')
+    totals_and_gradient(*make_batch(spread), 'streamed', focal_gamma=0.5)
     assert taken == ways
 
 
@@ -78,7 +78,7 @@ def test_no_class_is_lost_that_underflows_at_the_start_of_a_run():
     logits = torch.tensor([[0.0, -200.0], [0.0, 200.0]]).T[None, :, :, None].contiguous()
     target = torch.ones(1, 16, 1, dtype=torch.long)
     results = [
-        totals_and_gradient(logits.double(), target, backend)
+        totals_and_gradient(logits.double(), target, backend, focal_gamma=0.5)
         for backend in ('streamed', 'reference')
     ]
     assert_equal_results(*results, **FLOAT64)

@@ -150,7 +150,6 @@ def test_positions_in_and_out(sizes, threads):
 @pytest.mark.parametrize('length', [1, 5, 1000])
 def test_same_resolution_reads_and_writes_all(length, threads, dtype, monkeypatch):
     monkeypatch.setattr(strips, 'STRIP_ELEMENTS', 300)
-    monkeypatch.setattr(strips, 'STRIP_GAPS', 1)
     logits = torch.randn(7, 3, length).to(dtype)
     source = SameResolution(logits)
     grad = source.start_gradient()

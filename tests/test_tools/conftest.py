@@ -1,7 +1,6 @@
 """Running the tools as a user does: other processes, started from an empty folder."""
 
 import os
-import socket
 import subprocess
 import sys
 import tarfile
@@ -34,14 +33,6 @@ def run(tmp_path):
         return done.stdout
 
     return run_command
-
-
-@pytest.fixture
-def free_port():
-    """A port that nobody listens on."""
-    with socket.socket() as listener:
-        listener.bind(('127.0.0.1', 0))
-        return str(listener.getsockname()[1])
 
 
 @pytest.fixture(scope='session')

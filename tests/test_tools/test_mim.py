@@ -6,6 +6,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 import pytest
 
+from tests.processes import free_port
 from tests.test_tools.paths import TINY, TOY
 
 pytestmark = pytest.mark.skipif(
@@ -14,11 +15,11 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.fixture
-def train(run, tmp_path, free_port):
+def train(run, tmp_path):
     """Train by mim in two processes on CPU, and see that it came to the end."""
 
     def train_in_two_processes(package, config, **environment):
-        launch = ['--launcher', 'pytorch', '--gpus', 2, '--port', free_port]
+        launch = ['--launcher', 'pytorch', '--gpus', 2, '--port', free_port()]
         options = ['--work-dir', 'work', '--cfg-options', *TINY, 'train_cfg.max_iters=2']
         output = run('mim', 'train', package, config, *launch, *options, **environment)
         assert 'mIoU' in output

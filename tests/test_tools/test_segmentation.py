@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.processes import free_port
 from tests.test_tools.paths import TINY, TOOLS, TOY
 
 pytest.importorskip('mmseg')
@@ -72,8 +73,8 @@ def write_two_images(folder):
             cv2.imwrite(str(folder / name / f'{index}.png'), pixels)
 
 
-def test_two_processes_on_cpu(run, tmp_path, free_port):
+def test_two_processes_on_cpu(run, tmp_path):
     options = ['--cfg-options', *TINY, 'train_cfg.max_iters=2']
-    output = run('bash', TOOLS / 'dist_train.sh', TOY, 2, *options, PORT=free_port)
+    output = run('bash', TOOLS / 'dist_train.sh', TOY, 2, *options, PORT=free_port())
     assert 'mIoU' in output
     assert (tmp_path / 'work_dirs' / TOY.stem / 'iter_2.pth').exists()

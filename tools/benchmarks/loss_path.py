@@ -106,7 +106,7 @@ def make_loss(loss, num_classes):
 
 
 def least_work(shape):
-    """The exponentials and the bytes of both passes that no way around is known to."""
+    """Exponentials and bytes of both passes: one for each logit, and each number moved once."""
     batch, classes, low, full = SHAPES[shape]
     positions = batch * torch.Size(full).numel()
     logits = batch * classes * torch.Size(low).numel()
