@@ -9,6 +9,8 @@ from setuptools import find_packages, setup
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
+# The demo's data: a project of its own, that its configs name in `custom_imports`.
+TOY_STREETS = 'mmseg_recall_toy_streets'
 MIM_FILES = ('configs', 'tools', 'model-index.yml')
 # Where a wheel carries them. OpenMMLab's mim looks in the package; OneDL's in the folder that
 # comes first in the sorted list of installed files, which would be `mmseg_recall-*.dist-info`.
@@ -86,7 +88,9 @@ with tempfile.TemporaryDirectory() as build_folder:
             'Programming Language :: Python :: 3',
             'Topic :: Scientific/Engineering :: Artificial Intelligence',
         ],
-        packages=find_packages(include=['mmseg_recall', 'mmseg_recall.*']),
+        packages=[*find_packages(include=['mmseg_recall', 'mmseg_recall.*']), TOY_STREETS],
+        package_dir={TOY_STREETS: 'projects/toy_streets'},
+        package_data={'mmseg_recall': ['py.typed']},
         python_requires='>=3.10',
         install_requires=['numpy>=1.26', 'torch>=2.1'],
         extras_require=EXTRAS,

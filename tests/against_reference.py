@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from mmseg_recall.functional import ClassTotals, class_totals, select_totals
-from mmseg_recall.kernels.contract import DIFFERENTIABLE
+from mmseg_recall.ops.contract import DIFFERENTIABLE
 from tests.batches import make_batch, positions
 from tests.tolerances import FLOAT64, assert_within_budget
 

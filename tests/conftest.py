@@ -12,7 +12,7 @@ from mmengine.registry import DefaultScope
 if not torch.cuda.is_available():
     os.environ.setdefault('TRITON_INTERPRET', '1')
 
-from mmseg_recall.kernels import BACKENDS  # noqa: E402
+from mmseg_recall.ops import BACKENDS  # noqa: E402
 from tests.batches import SHAPES, make_batch  # noqa: E402
 from tests.triton_backend import use_triton  # noqa: E402
 
@@ -34,8 +34,7 @@ def pytest_collection_finish():
 @pytest.fixture(autouse=True, scope='module')
 def _scope_of_the_library(request):
     """MMEngine looks names up in the library of the last Runner, whichever test built it."""
-    scopes = dict(test_segmentation='mmseg', test_classification='mmpretrain')
-    scope = scopes.get(request.path.parent.name)
+    scope = getattr(request.module, 'SCOPE', None)
     if scope:
         DefaultScope.get_instance(f'{request.path.stem}-{time.time()}', scope_name=scope)
 

@@ -10,17 +10,17 @@ from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
 
 import mmseg_recall
-from mmseg_recall.kernels import has_triton
-
-LIBRARY = dict(segmentation='mmseg', classification='mmpretrain')
+from mmseg_recall.ops import has_triton
 
 
 def modules():
     names = []
     for module in pkgutil.walk_packages(mmseg_recall.__path__, 'mmseg_recall.'):
-        if module.name == 'mmseg_recall.kernels.triton' and not has_triton():
+        if module.name == 'mmseg_recall.ops.triton' and not has_triton():
             continue
-        library = LIBRARY.get(module.name.split('.')[1])
+        parent, _, name = module.name.rpartition('.')
+        modules = getattr(importlib.import_module(parent), 'MODULES', {})
+        library, _ = modules.get(name, (None, ()))
         if library is None or importlib.util.find_spec(library):
             names.append(module.name)
     return names

@@ -34,9 +34,10 @@ def test_without_either_library():
 import torch, mmseg_recall
 from mmseg_recall.losses import RecallLoss
 print(RecallLoss()(torch.zeros(2, 3), torch.tensor([0, 1])).item())
-for part in ('segmentation', 'classification'):
+from mmseg_recall import datasets
+for name in ('SynthiaSeq', 'PlacesLT'):
     try:
-        importlib.import_module(f'mmseg_recall.{part}')
+        getattr(datasets, name)
     except ImportError as error:
         print(error)
 """,
@@ -45,8 +46,8 @@ for part in ('segmentation', 'classification'):
     assert done.returncode == 0, done.stderr
     loss, segmentation, classification = done.stdout.splitlines()
     assert float(loss) == pytest.approx(0.5493, abs=1e-4)
-    assert segmentation.startswith('mmseg_recall.segmentation needs MMSegmentation: pip install')
-    assert classification.startswith('mmseg_recall.classification needs MMPretrain: pip install')
+    assert segmentation.startswith('mmseg_recall.datasets.synthia_seq needs MMSegmentation: pip')
+    assert classification.startswith('mmseg_recall.datasets.places_lt needs MMPretrain: pip')
 
 
 @pytest.mark.parametrize(('used', 'other'), [('mmseg', 'mmpretrain'), ('mmpretrain', 'mmseg')])

@@ -2,7 +2,7 @@
 
 from mmengine.registry import DefaultScope
 
-from tests.test_classification.tiny_images import build_runner
+from tests.tiny_images import build_runner
 from tests.toy_runner import toy_config
 
 VALIDATION = dict(

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from mmseg_recall.kernels import BACKENDS, ClassTotals, has_triton
-from mmseg_recall.kernels.labels import split_labels
+from mmseg_recall.ops import BACKENDS, ClassTotals, has_triton
+from mmseg_recall.ops.labels import split_labels
 
 
 def use_triton(monkeypatch):
@@ -15,13 +15,13 @@ def use_triton(monkeypatch):
         monkeypatch.setitem(BACKENDS, 'triton', _on_gpu)
     else:
         # The interpreter's time goes with the number of tiles; test_triton.py has small ones.
-        monkeypatch.setattr('mmseg_recall.kernels.triton.TILE', 2**15)
-        monkeypatch.setattr('mmseg_recall.kernels.triton.CHUNK', 256)
+        monkeypatch.setattr('mmseg_recall.ops.triton.TILE', 2**15)
+        monkeypatch.setattr('mmseg_recall.ops.triton.CHUNK', 256)
         monkeypatch.setitem(BACKENDS, 'triton', _interpreted)
 
 
 def _interpreted(logits, target, options):
-    from mmseg_recall.kernels import triton
+    from mmseg_recall.ops import triton
 
     # The interpreter cuts gradients in bfloat16 off where a GPU rounds them: see test_triton.py.
     logits = logits.float() if logits.dtype is torch.bfloat16 else logits
@@ -29,7 +29,7 @@ def _interpreted(logits, target, options):
 
 
 def _on_gpu(logits, target, options):
-    from mmseg_recall.kernels import triton
+    from mmseg_recall.ops import triton
 
     # A wrong label would be a device-side assert, after which the process has no GPU.
     split_labels(target, logits.shape[1], options.ignore_index)

@@ -13,7 +13,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from mmseg_recall.side_by_side import compare, parse_arguments, train, train_all
+from mmseg_recall.engine.side_by_side import compare, parse_arguments, train, train_all
 
 ROOT = Path(__file__).resolve().parents[1]
 FIRST = {

@@ -4,7 +4,7 @@ from mmengine.device import get_device
 from mmengine.runner import find_latest_checkpoint
 
 import mmseg_recall  # noqa: F401  makes the losses and hooks known by name
-from mmseg_recall.launch import argument_parser, build_runner, load_config
+from mmseg_recall.engine.launch import argument_parser, build_runner, load_config
 
 
 def parse_args():

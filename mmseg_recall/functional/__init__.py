@@ -1,6 +1,6 @@
 """Logits and labels -> totals -> weights -> loss: tensors in, tensors out, torch alone."""
 
-from ..kernels import ClassTotals
+from ..ops import ClassTotals
 from .class_counts import positive_class_counts, read_class_counts, saturated_beta
 from .class_totals import BACKEND_NAMES, class_totals, position_cross_entropy, select_totals
 from .hardest import keep_hardest

@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from ..kernels import BACKENDS, ClassTotals, Options, has_triton, streamed
+from ..ops import BACKENDS, ClassTotals, Options, has_triton, streamed
 from . import checks
 
 Backend = Literal['auto', 'reference', 'streamed', 'triton']

@@ -4,8 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..kernels.contract import compute_dtype
-from ..kernels.reference import flat_positions
+from ..ops.contract import compute_dtype
+from ..ops.reference import flat_positions
 from . import checks
 from .class_totals import checked_options
 

@@ -4,7 +4,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from ..kernels import ClassTotals
+from ..ops import ClassTotals
 
 
 def in_several_processes() -> bool:

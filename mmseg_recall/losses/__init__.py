@@ -13,7 +13,7 @@ from .recall_loss import RecallLoss
 from .soft_iou_loss import SoftIoULoss
 from .softmax_focal_loss import SoftmaxFocalLoss
 
-#: What :func:`register_losses` makes known by name.
+#: What is known by name in config files.
 LOSSES = (
     BalancedSoftmaxLoss,
     ClassBalancedLoss,
@@ -26,12 +26,6 @@ LOSSES = (
     SoftIoULoss,
     SoftmaxFocalLoss,
 )
-
-
-def register_losses(registry) -> None:
-    """Make every loss known to a library's ``MODELS`` registry."""
-    for loss in LOSSES:
-        registry.register_module(module=loss)
 
 
 __all__ = [
@@ -48,5 +42,4 @@ __all__ = [
     'RecallLoss',
     'SoftIoULoss',
     'SoftmaxFocalLoss',
-    'register_losses',
 ]

@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 
 from mmseg_recall.functional import ClassTotals, class_totals
-from mmseg_recall.kernels import strips
-from mmseg_recall.kernels.contract import DIFFERENTIABLE
+from mmseg_recall.ops import strips
+from mmseg_recall.ops.contract import DIFFERENTIABLE
 from tests.against_reference import (
     assert_equal_results,
     assert_results_within_budget,

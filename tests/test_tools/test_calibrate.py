@@ -10,8 +10,8 @@ import torch
 
 pytest.importorskip('mmpretrain')
 
-from tests.test_classification.tiny_images import CLASSES, build_model
 from tests.test_tools.paths import ROOT, TOOLS
+from tests.tiny_images import CLASSES, build_model
 
 TOOL = TOOLS / 'analysis_tools/calibrate.py'
 CONFIG = """

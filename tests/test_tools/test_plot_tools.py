@@ -57,7 +57,7 @@ def test_recall_weights(start, recall_run, tmp_path, capsys):
 
 
 def test_recall_weights_by_frequency(start, recall_run, tmp_path, saved):
-    from mmseg_recall.segmentation.toy_streets import ToyStreets
+    from mmseg_recall_toy_streets.toy_streets import ToyStreets
 
     names = list(ToyStreets.METAINFO['classes'])
     counts = list(range(1, len(names) + 1))
@@ -133,8 +133,8 @@ def saved(monkeypatch):
     """The figures saved in a test."""
     figures = []
     for module in ('effective_number', 'marginal_likelihood', 'recall_weights'):
-        name = f'mmseg_recall.plots.{module}.save'
-        save = sys.modules[f'mmseg_recall.plots.{module}'].save
+        name = f'mmseg_recall.visualization.{module}.save'
+        save = sys.modules[f'mmseg_recall.visualization.{module}'].save
 
         def spy(figure, path, save=save):
             figures.append(figure)

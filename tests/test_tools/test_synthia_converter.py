@@ -16,7 +16,7 @@ pytest.importorskip('mmseg')
 
 from mmengine.registry import DefaultScope
 
-from mmseg_recall.segmentation import SynthiaSeq
+from mmseg_recall.datasets.synthia_seq import SynthiaSeq
 from tests.test_tools.paths import TOOLS
 from tests.test_tools.synthia_tree import CAMERAS, published_ids, write_synthia
 

@@ -26,15 +26,15 @@ from rich.table import Table
 from torch import Tensor
 
 import mmseg_recall  # noqa: F401  makes the heads and datasets known by name
-from mmseg_recall.classification import EnsembleHead
-from mmseg_recall.classification.calibration import (
+from mmseg_recall.engine.launch import build_runner, load_config
+from mmseg_recall.evaluation.calibration import (
     GRID,
     METRICS,
     REFINEMENT,
     best_temperatures,
     ensemble_scores,
 )
-from mmseg_recall.launch import build_runner, load_config
+from mmseg_recall.models.heads.ensemble_head import EnsembleHead
 
 SEARCH = f"""
 The predicted class depends on both temperatures, so pairs are tried: first {len(GRID)} x

@@ -17,9 +17,9 @@ from rich.console import Console
 from rich.table import Table
 
 import mmseg_recall  # noqa: F401  makes the datasets known by name
-from mmseg_recall.class_counts import NUM_WORKERS, ClassCounts, count_classes
+from mmseg_recall.datasets.class_counts import NUM_WORKERS, ClassCounts, count_classes
 from mmseg_recall.functional import saturated_beta
-from mmseg_recall.plots import plot_class_counts
+from mmseg_recall.visualization import plot_class_counts
 
 console = Console()
 

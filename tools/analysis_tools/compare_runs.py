@@ -17,8 +17,15 @@ from rich.console import Console
 from rich.markdown import Markdown
 
 import mmseg_recall  # noqa: F401  makes the losses and datasets known by name
-from mmseg_recall.comparison import compare
-from mmseg_recall.plots import (
+from mmseg_recall.evaluation.comparison import compare
+from mmseg_recall.evaluation.run_results import (
+    RunResults,
+    add_run_arguments,
+    per_class_scores,
+    read_runs,
+    training_counts,
+)
+from mmseg_recall.visualization import (
     Section,
     plot_marginal_likelihood,
     plot_overlays,
@@ -26,13 +33,6 @@ from mmseg_recall.plots import (
     plot_recall_weights,
     read_scalars,
     write_page,
-)
-from mmseg_recall.run_results import (
-    RunResults,
-    add_run_arguments,
-    per_class_scores,
-    read_runs,
-    training_counts,
 )
 
 

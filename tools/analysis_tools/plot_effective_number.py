@@ -14,7 +14,7 @@ import sys
 import numpy as np
 
 from mmseg_recall.functional import read_class_counts
-from mmseg_recall.plots import plot_effective_number
+from mmseg_recall.visualization import plot_effective_number
 
 
 def main() -> None:

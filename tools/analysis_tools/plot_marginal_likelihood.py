@@ -16,15 +16,15 @@ import mmengine
 import numpy as np
 
 import mmseg_recall  # noqa: F401  makes the losses and datasets known by name
-from mmseg_recall.functional import read_class_counts
-from mmseg_recall.plots import plot_marginal_likelihood
-from mmseg_recall.run_results import (
+from mmseg_recall.evaluation.run_results import (
     add_run_arguments,
     collect_scores,
     read_run,
     run_names,
     training_counts,
 )
+from mmseg_recall.functional import read_class_counts
+from mmseg_recall.visualization import plot_marginal_likelihood
 
 
 def main() -> None:

@@ -12,8 +12,8 @@ import argparse
 import sys
 
 import mmseg_recall  # noqa: F401  makes the losses and datasets known by name
-from mmseg_recall.plots import plot_per_class
-from mmseg_recall.run_results import add_run_arguments, per_class_scores, read_runs
+from mmseg_recall.evaluation.run_results import add_run_arguments, per_class_scores, read_runs
+from mmseg_recall.visualization import plot_per_class
 
 
 def main() -> None:

@@ -13,9 +13,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from mmseg_recall.class_counts import ClassCounts
-from mmseg_recall.plots import plot_focal_weights, plot_recall_weights, read_scalars
-from mmseg_recall.run_results import training_counts
+from mmseg_recall.datasets.class_counts import ClassCounts
+from mmseg_recall.evaluation.run_results import training_counts
+from mmseg_recall.visualization import plot_focal_weights, plot_recall_weights, read_scalars
 
 LOGGED = 'recall_weight/'
 

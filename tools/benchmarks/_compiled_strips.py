@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mmseg_recall.kernels.interpolation import interpolation_matrix
+from mmseg_recall.ops.interpolation import interpolation_matrix
 
 #: Logits in a strip: its gradient is 8 MiB, beside 270 MiB and more of the stock path.
 STRIP_ELEMENTS = 2**21

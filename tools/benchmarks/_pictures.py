@@ -4,7 +4,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from mmseg_recall.plots.style import TEXT_SIZE, TITLE_SIZE, plain_frame, run_colour, save
+from mmseg_recall.visualization.style import TEXT_SIZE, TITLE_SIZE, plain_frame, run_colour, save
 
 RATIOS = {'time_ratio': 'time', 'memory_ratio': 'extra memory'}
 

@@ -23,7 +23,7 @@ from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 
-from mmseg_recall.segmentation import LowResolutionLossHook
+from mmseg_recall.engine.hooks.low_resolution_loss_hook import LowResolutionLossHook
 
 CONFIG = Path(__file__).resolve().parents[2] / 'configs/_base_/models/deeplabv3_r18-d8.py'
 CLASSES = 19

@@ -35,8 +35,8 @@ import numpy as np
 from PIL import Image
 from rich.progress import track
 
+from mmseg_recall.datasets.synthia_seq import CLASSES, IGNORED_IDS
 from mmseg_recall.functional import checks
-from mmseg_recall.segmentation.synthia_seq import CLASSES, IGNORED_IDS
 
 SEQUENCE = 'SYNTHIA-SEQS-05-SUMMER'
 CAMERAS = tuple(

@@ -1,0 +1,12 @@
+"""What runs a training: hooks, a runner for any device, and how the tools start it."""
+
+from ..rooms import exports
+
+#: Each module, the library it needs, and what it exports.
+MODULES = {
+    'launch': ('mmengine', ('build_runner', 'load_config')),
+    'runner': ('mmengine', ('AnyDeviceRunner', 'CPUAmpOptimWrapper')),
+    'side_by_side': (None, ()),
+}
+
+__getattr__, __dir__, __all__ = exports(__name__, MODULES)

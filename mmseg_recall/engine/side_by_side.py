@@ -1,0 +1,169 @@
+"""What the demos share: trainings as processes side by side, their progress, the comparison."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import subprocess
+import sys
+import time
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from pathlib import Path
+
+from mmengine.config import Config
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from ..visualization import read_scalars
+
+LOG = 'train.log'
+"""Name of the file in a run's folder with all that its process says."""
+
+console = Console()
+
+
+def parse_arguments(description: str, work_dir: str) -> Namespace:
+    """Read the command line of a demo: ``folder``, of its own for every start, and ``seed``."""
+    parser = ArgumentParser(description=description)
+    parser.add_argument('--work-dir', default=work_dir, help='where to put the results')
+    parser.add_argument('--seed', type=int, default=0, help='of the initial weights and data order')
+    arguments = parser.parse_args()
+    arguments.folder = Path(arguments.work_dir) / datetime.now().strftime('%Y%m%d_%H%M%S')
+    return arguments
+
+
+def train_all(
+    train: Callable[[Path, Path], None], configs: Mapping[str, Path], folder: Path
+) -> None:
+    """Train all runs at once; on a failure stop the others and exit with the log's path.
+
+    Args:
+        train: Called with a config and the folder for its results, in a process of its own: a
+            function of a module, or ``functools.partial`` of one.
+        configs: The config of each run.
+        folder: Gets a folder named after each run.
+    """
+    console.print(f'Training {" and ".join(configs)}{" side by side" * (len(configs) > 1)}. Logs:')
+    for run in configs:
+        console.print(f'  {folder / run / LOG}', soft_wrap=True)
+    # One thread each: two cores are enough, and the numbers don't depend on how many there are.
+    os.environ['OMP_NUM_THREADS'] = '1'
+    spawn = multiprocessing.get_context('spawn')
+    processes = {
+        run: spawn.Process(target=_train_logged, args=(train, config, folder / run), name=run)
+        for run, config in configs.items()
+    }
+    for process in processes.values():
+        process.start()
+    try:
+        _watch(processes, configs, folder)
+    finally:
+        for process in processes.values():
+            process.terminate()
+            process.join()
+
+
+def train(config: Path, folder: Path, seed: int, load_from: str | None = None) -> None:
+    """Train one config without validation: the comparison is of the models at the end.
+
+    Args:
+        config: File of a segmentation or classification config.
+        folder: The work folder.
+        seed: Of the initial weights and the order of the data.
+        load_from: Checkpoint to start from.
+    """
+    from .launch import build_runner  # the parent has no use for it, and it takes seconds
+
+    settings = Config.fromfile(config)
+    settings.merge_from_dict(
+        {'work_dir': str(folder), 'randomness.seed': seed, 'load_from': load_from}
+    )
+    settings.train_cfg.val_begin = sys.maxsize
+    build_runner(settings).train()
+
+
+def compare(tool: Path, folders: list[Path], out: Path) -> None:
+    """Run ``tools/analysis_tools/compare_runs.py``, showing the command as one would type it."""
+    console.print(f'\npython {tool.name} {" ".join(map(str, folders))} --out {out}', soft_wrap=True)
+    done = subprocess.run([sys.executable, tool, *folders, '--out', out])
+    if done.returncode:
+        sys.exit(f'The comparison failed (exit code {done.returncode}).')
+
+
+def _train_logged(train: Callable[[Path, Path], None], config: Path, folder: Path) -> None:
+    folder.mkdir(parents=True)
+    with open(folder / LOG, 'w') as log:
+        os.dup2(log.fileno(), sys.stdout.fileno())
+        os.dup2(log.fileno(), sys.stderr.fileno())
+    train(config, folder)
+
+
+def _watch(
+    processes: Mapping[str, multiprocessing.Process], configs: Mapping[str, Path], folder: Path
+) -> None:
+    """Show the progress until all processes have ended well, or exit when one has not."""
+    columns = (
+        TextColumn(f'{{task.description:>{max(7, *map(len, configs))}}}'),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn('{task.fields[state]:12}'),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console) as progress:
+        tasks = {
+            run: progress.add_task(run, total=_length(config), state='starting')
+            for run, config in configs.items()
+        }
+        last_line = time.monotonic()
+        while True:
+            # Asked before the logs are read, so that what an ended process wrote last is shown.
+            ended = [run for run, process in processes.items() if process.exitcode is not None]
+            for run, task in tasks.items():
+                progress.update(task, **_how_far(folder / run, run in ended))
+            for run in ended:
+                if processes[run].exitcode:
+                    progress.stop()
+                    sys.exit(_failure(run, processes[run].exitcode, folder / run / LOG))
+            if len(ended) == len(processes):
+                return
+            # Bars need a terminal; into a file or pipe go plain lines instead.
+            if not console.is_terminal and time.monotonic() - last_line > 10:
+                console.print(_plain_line(progress), soft_wrap=True)
+                last_line = time.monotonic()
+            time.sleep(0.5)
+
+
+def _length(config: Path) -> int:
+    """How many iterations or epochs."""
+    loop = Config.fromfile(config).train_cfg
+    return loop.get('max_iters') or loop.max_epochs
+
+
+def _how_far(folder: Path, ended: bool) -> dict:
+    """The progress that a run has logged: iterations or epochs done, and its state in words."""
+    try:
+        scalars = read_scalars(folder, '')
+        losses = scalars['loss']
+    except (FileNotFoundError, KeyError):
+        return {}
+    step = max(losses)
+    # Runs by epoch log each line's epoch.
+    completed = scalars.get('epoch', {}).get(step, step)
+    return dict(completed=completed, state='done' if ended else f'loss {losses[step]:.3f}')
+
+
+def _plain_line(progress: Progress) -> str:
+    runs = [
+        f'{t.description} {t.completed:.0f}/{t.total:.0f} {t.fields["state"]}'
+        for t in progress.tasks
+    ]
+    return f'{progress.tasks[0].elapsed:4.0f} s  ' + '  |  '.join(runs)
+
+
+def _failure(run: str, exitcode: int, log: Path) -> str:
+    last_lines = log.read_text().splitlines()[-15:] if log.exists() else []
+    return '\n'.join(
+        [*last_lines, f'The training of {run} failed (exit code {exitcode}). Its log: {log}']
+    )

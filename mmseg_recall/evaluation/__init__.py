@@ -1,0 +1,24 @@
+"""What trained models find in each image, and comparisons with intervals."""
+
+from ..rooms import exports
+
+#: Each module, the library it needs, and what it exports.
+MODULES = {
+    'calibration': (None, ('best_temperatures', 'ensemble_scores', 'expected_calibration_error')),
+    'comparison': (
+        None,
+        (
+            'Comparison',
+            'Difference',
+            'ImageTotals',
+            'Row',
+            'compare',
+            'interval',
+            'percent',
+            'scores',
+        ),
+    ),
+    'run_results': ('mmengine', ('RunResults', 'read_run', 'read_runs')),
+}
+
+__getattr__, __dir__, __all__ = exports(__name__, MODULES)

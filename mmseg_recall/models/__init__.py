@@ -1,0 +1,1 @@
+"""Heads and backbones for long-tailed classification."""

@@ -1,0 +1,78 @@
+"""Packages whose modules need different libraries: each is imported when it is asked for."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import warnings
+from collections.abc import Callable, Sequence
+
+#: What is imported as, and what people call it.
+LIBRARIES = dict(mmengine='MMEngine', mmseg='MMSegmentation', mmpretrain='MMPretrain')
+
+#: Of each module of a package the library it needs (``None``: the package's own requirements are
+#: enough), and the names it exports.
+Modules = dict[str, tuple[str | None, tuple[str, ...]]]
+
+
+def exports(package: str, modules: Modules) -> tuple[Callable, Callable, list[str]]:
+    """``__getattr__``, ``__dir__`` and ``__all__`` of a package."""
+    module_of = {name: module for module, (_, names) in modules.items() for name in names}
+
+    def get(name: str):
+        module = module_of.get(name, name)
+        if module not in modules:
+            raise AttributeError(f'module {package!r} has no attribute {name!r}')
+        imported = _import(f'{package}.{module}', modules[module][0])
+        return getattr(imported, name) if name in module_of else imported
+
+    names = sorted(module_of)
+    return get, lambda: names, names
+
+
+def _import(module: str, library: str | None):
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if library is None or (error.name or '').split('.')[0] not in LIBRARIES:
+            raise
+        raise ImportError(
+            f"{module} needs {LIBRARIES[library]}: pip install 'mmseg-recall[onedl]' (or "
+            "'mmseg-recall[openmmlab]' for OpenMMLab's own packages)"
+        ) from error
+
+
+def register(
+    package: str, packages: Sequence[str], models: Sequence[type], projects: dict[str, str]
+) -> None:
+    """Make everything known by name to the libraries that are installed.
+
+    Of each of the ``packages`` the modules are imported that register themselves with a library;
+    the ``models`` go to the registry of each library, MMEngine's own among them, where others
+    that build on it (MMDetection, ...) look too. ``projects`` are packages of their own, with the
+    library each needs; they are left out where they are not installed.
+
+    Who uses another library must not stop at one that cannot be imported (a torchvision that does
+    not fit torch breaks MMPretrain, not MMSegmentation): a warning says so.
+    """
+    for library in LIBRARIES:
+        if importlib.util.find_spec(library) is None:
+            continue
+        try:
+            registry = importlib.import_module(f'{library}.registry').MODELS
+            for model in models:
+                registry.register_module(module=model)
+            for part in packages:
+                room = importlib.import_module(f'{package}.{part}')
+                for module, (needed, _) in room.MODULES.items():
+                    if needed == library:
+                        importlib.import_module(f'{room.__name__}.{module}')
+            for project, needed in projects.items():
+                if needed == library and importlib.util.find_spec(project) is not None:
+                    importlib.import_module(project)
+        except Exception as error:
+            warnings.warn(
+                f'{library} is installed but cannot be imported, so what {package} has for it is '
+                f'not registered: {type(error).__name__}: {error}',
+                stacklevel=3,
+            )

@@ -1,0 +1,257 @@
+"""MMSegmentation's own configs train with RecallLoss after the change of a line in each head."""
+
+import copy
+import importlib.util
+from functools import lru_cache
+from pathlib import Path
+
+import pytest
+import torch
+
+pytest.importorskip('mmseg')
+
+import mmseg
+from mmengine.config import Config
+from mmengine.model import revert_sync_batchnorm
+from mmengine.registry import DefaultScope
+from mmengine.structures import PixelData
+from mmseg.models.decode_heads import point_head
+from mmseg.registry import MODELS
+from mmseg.structures import SegDataSample
+from torch.nn.functional import grid_sample
+
+from mmseg_recall.losses import RecallLoss
+
+SCOPE = 'mmseg'
+
+HAS_OPS = importlib.util.find_spec('mmcv._ext') is not None
+CONFIGS = Path(mmseg.__file__).parent / '.mim/configs'
+pytestmark = pytest.mark.skipif(
+    not CONFIGS.exists(), reason='MMSegmentation is installed without its configs'
+)
+
+IMPORT = {'custom_imports': dict(imports='mmseg_recall', allow_failed_imports=False)}
+RECALL = dict(type='RecallLoss')
+WEAK_RECALL = dict(type='RecallLoss', loss_weight=0.4)
+IN_DECODE_HEAD = {'model.decode_head.loss_decode': RECALL}
+IN_BOTH = {**IN_DECODE_HEAD, 'model.auxiliary_head.loss_decode': RECALL}
+ONE_CHANNEL = {
+    f'model.{head}.{key}': value
+    for head in ('decode_head', 'auxiliary_head')
+    for key, value in dict(num_classes=2, out_channels=1, threshold=0.5).items()
+}
+SMALL_VIT = {
+    'model.backbone.embed_dims': 64,
+    'model.backbone.num_layers': 4,
+    'model.backbone.out_indices': (0, 1, 2, 3),
+    'model.neck.in_channels': [64] * 4,
+}
+SMALL_KNET = {
+    'model.backbone.base_channels': 8,
+    'model.backbone.stem_channels': 8,
+    'model.decode_head.kernel_generate_head.in_channels': 256,
+    'model.auxiliary_head.in_channels': 128,
+}
+SIZE = 64
+
+
+def with_list(number, in_decode_head=IN_DECODE_HEAD):
+    """The line in a decode head and in each of a list of auxiliary heads."""
+    heads = {f'model.auxiliary_head.{index}.loss_decode': RECALL for index in range(number)}
+    return {**in_decode_head, **heads}
+
+
+def cascade(number):
+    return {f'model.decode_head.{index}.loss_decode': RECALL for index in range(number)}
+
+
+# What a user changes, as `--cfg-options` or in a config over `_base_`, head by head.
+CASES = {
+    'fcn/fcn_r50-d8_4xb2-40k_cityscapes-512x1024': IN_BOTH,
+    'pspnet/pspnet_r50-d8_4xb2-40k_cityscapes-512x1024': IN_BOTH,
+    'deeplabv3/deeplabv3_r50-d8_4xb2-40k_cityscapes-512x1024': IN_BOTH,
+    'deeplabv3plus/deeplabv3plus_r50-d8_4xb2-40k_cityscapes-512x1024': IN_BOTH,
+    'upernet/upernet_r50_4xb2-40k_cityscapes-512x1024': IN_BOTH,
+    'danet/danet_r50-d8_4xb2-40k_cityscapes-512x1024': IN_BOTH,
+    'encnet/encnet_r50-d8_4xb2-40k_cityscapes-512x1024': IN_BOTH,
+    'ann/ann_r50-d8_4xb2-40k_cityscapes-512x1024': IN_BOTH,
+    'gcnet/gcnet_r50-d8_4xb2-40k_cityscapes-512x1024': IN_BOTH,
+    'isanet/isanet_r50-d8_4xb2-40k_cityscapes-512x1024': IN_BOTH,
+    'emanet/emanet_r50-d8_4xb2-80k_cityscapes-512x1024': IN_BOTH,
+    'ccnet/ccnet_r50-d8_4xb2-40k_cityscapes-512x1024': IN_BOTH,
+    'sem_fpn/fpn_r50_4xb2-80k_cityscapes-512x1024': IN_DECODE_HEAD,
+    'segformer/segformer_mit-b0_8xb2-160k_ade20k-512x512': IN_DECODE_HEAD,
+    'segmenter/segmenter_vit-t_mask_8xb1-160k_ade20k-512x512': IN_DECODE_HEAD,
+    'segnext/segnext_mscan-t_1xb16-adamw-160k_ade20k-512x512': IN_DECODE_HEAD,
+    'knet/knet-s3_r50-d8_fcn_8xb2-adamw-80k_ade20k-512x512': {
+        'model.decode_head.kernel_generate_head.loss_decode': RECALL,
+        'model.auxiliary_head.loss_decode': RECALL,
+    },
+    # Lists of auxiliary heads; STDC's third finds edges, which is not for a loss over classes.
+    'bisenetv1/bisenetv1_r18-d32_4xb4-160k_cityscapes-1024x1024': with_list(2),
+    'bisenetv2/bisenetv2_fcn_4xb4-160k_cityscapes-1024x1024': with_list(4),
+    'icnet/icnet_r18-d8_4xb2-80k_cityscapes-832x832': with_list(2),
+    'stdc/stdc1_4xb12-80k_cityscapes-512x1024': with_list(2),
+    'setr/setr_vit-l_mla_8xb1-80k_cityscapes-768x768': with_list(4),
+    # The base has a sigmoid loss.
+    'fastscnn/fast_scnn_8xb4-160k_cityscapes-512x1024': {
+        f'{head}.loss_decode': dict(RECALL, use_sigmoid=False)
+        for head in ('model.decode_head', 'model.auxiliary_head.0', 'model.auxiliary_head.1')
+    },
+    # Cascades.
+    'ocrnet/ocrnet_hr18s_4xb2-40k_cityscapes-512x1024': cascade(2),
+    'point_rend/pointrend_r50_4xb2-80k_cityscapes-512x1024': cascade(2),
+    # Lists of losses.
+    'unet/unet-s5-d16_fcn_4xb4-ce-1.0-dice-3.0-40k_drive-64x64': {
+        'model.decode_head.loss_decode.0': RECALL,
+        'model.auxiliary_head.loss_decode': RECALL,
+    },
+    'ddrnet/ddrnet_23-slim_in1k-pre_2xb6-120k_cityscapes-1024x1024': {
+        'model.decode_head.loss_decode': [RECALL, WEAK_RECALL]
+    },
+    'pidnet/pidnet-s_2xb6-120k_1024x1024-cityscapes': {
+        'model.decode_head.loss_decode': [
+            WEAK_RECALL,
+            RECALL,
+            dict(type='BoundaryLoss', loss_weight=20.0),
+            RECALL,
+        ]
+    },
+}
+SMALLER = {
+    'setr/setr_vit-l_mla_8xb1-80k_cityscapes-768x768': SMALL_VIT,
+    'knet/knet-s3_r50-d8_fcn_8xb2-adamw-80k_ade20k-512x512': SMALL_KNET,
+}
+CHANNELS = ('in_channels', 'c1_in_channels', 'channels', 'mid_channels', 'out_channels')
+
+
+@pytest.fixture(autouse=True)
+def mmseg_scope():
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        yield
+
+
+def shrink(part, factor=8):
+    """An eighth of the channels, in a model's necks and heads."""
+    if isinstance(part, dict):
+        for key, value in part.items():
+            if key not in CHANNELS:
+                shrink(value, factor)
+            elif isinstance(value, int):
+                part[key] = value // factor
+            else:
+                part[key] = [number // factor for number in value]
+    elif isinstance(part, (list, tuple)):
+        for child in part:
+            shrink(child, factor)
+
+
+def forget_pretrained(part):
+    """No weights to download."""
+    if isinstance(part, dict):
+        for key in {'pretrained', 'init_cfg'} & set(part):
+            part[key] = None
+        part = list(part.values())
+    for child in part if isinstance(part, (list, tuple)) else ():
+        forget_pretrained(child)
+
+
+@lru_cache
+def read(config):
+    return Config.fromfile(CONFIGS / f'{config}.py')
+
+
+def build(config, changes):
+    cfg = copy.deepcopy(read(config))
+    cfg.merge_from_dict({**IMPORT, **changes, **SMALLER.get(config, {})})
+    forget_pretrained(cfg.model)
+    backbone = cfg.model.backbone
+    if backbone.type == 'ResNetV1c' and config not in SMALLER:
+        backbone.update(base_channels=8, stem_channels=8)
+        for name in ('neck', 'decode_head', 'auxiliary_head'):
+            shrink(cfg.model.get(name))
+    torch.manual_seed(0)
+    return revert_sync_batchnorm(MODELS.build(cfg.model))
+
+
+def batch(classes):
+    """Two random images; part of the labels is ignored."""
+    samples = []
+    for _ in range(2):
+        labels = torch.randint(0, classes, (1, SIZE, SIZE))
+        labels[:, :8] = 255
+        sample = SegDataSample(metainfo=dict(img_shape=(SIZE, SIZE)))
+        sample.gt_sem_seg = PixelData(data=labels)
+        sample.gt_edge_map = PixelData(data=torch.randint(0, 2, (1, SIZE, SIZE)))  # PIDNet's
+        samples.append(sample)
+    return torch.randn(2, 3, SIZE, SIZE), samples
+
+
+def step(model, classes):
+    losses = model.train().loss(*batch(classes))
+    total = sum(value for key, value in losses.items() if 'loss' in key)
+    assert total.isfinite() and total > 0
+    total.backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is None or parameter.grad.isfinite().all(), name
+    for part in (model.backbone, model.decode_head):
+        gradients = [p.grad.abs().max() for p in part.parameters() if p.grad is not None]
+        assert gradients and max(gradients) > 0
+    return losses
+
+
+def number_of(changes):
+    return sum(
+        len([one for one in loss if one['type'] == 'RecallLoss']) if isinstance(loss, list) else 1
+        for key, loss in changes.items()
+        if 'loss_decode' in key
+    )
+
+
+@pytest.fixture
+def point_sample(monkeypatch):
+    """What PointRend takes from mmcv.ops, where mmcv has none: bilinear values at points."""
+    if not HAS_OPS:
+
+        def sample(values, points, align_corners=False, **kwargs):
+            grid = 2 * points.unsqueeze(2) - 1
+            return grid_sample(values, grid, align_corners=align_corners, **kwargs).squeeze(3)
+
+        monkeypatch.setattr(point_head, 'point_sample', sample)
+
+
+@pytest.mark.parametrize('config', CASES, ids=lambda config: config.split('/')[1].split('_')[0])
+def test_trains(config, point_sample):
+    if config.startswith('ccnet') and not HAS_OPS:
+        pytest.skip('CCHead needs the compiled operations of mmcv')
+    model = build(config, CASES[config])
+    head = model.decode_head
+    last = head[-1] if isinstance(head, torch.nn.ModuleList) else head
+    losses = step(model, last.num_classes)
+    found = [part for part in model.modules() if isinstance(part, RecallLoss)]
+    assert len(found) == number_of(CASES[config])
+    assert sum('loss' in key for key in losses) >= len(found)
+
+
+def test_number_of_decode_heads():
+    heads = set()
+    for config in CASES:
+        head = read(config).model.decode_head
+        heads |= {one.type for one in (head if isinstance(head, list) else [head])}
+    assert len(heads) >= 12
+
+
+@pytest.mark.filterwarnings('ignore:For binary segmentation')
+def test_binary_with_one_channel():
+    config = 'unet/unet-s5-d16_fcn_4xb4-40k_drive-64x64'
+    model = build(config, {**ONE_CHANNEL, **IN_BOTH})
+    assert model.decode_head.conv_seg.out_channels == 1
+    losses = step(model, classes=2)
+    assert {'decode.loss_recall', 'aux.loss_recall'} <= set(losses)
+
+
+def test_over_a_sigmoid_loss():
+    """Fast-SCNN's base has one: the line alone stops with a message that names the setting."""
+    config = 'fastscnn/fast_scnn_8xb4-160k_cityscapes-512x1024'
+    with pytest.raises(ValueError, match='use_sigmoid must be one of False, but got True'):
+        build(config, IN_DECODE_HEAD)

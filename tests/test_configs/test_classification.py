@@ -1,0 +1,327 @@
+"""The shipped configs of the long-tailed data sets build, train a step and validate."""
+
+import copy
+import functools
+import math
+import re
+from collections import Counter
+
+import pytest
+import torch
+import yaml
+
+pytest.importorskip('mmpretrain')
+
+import mmengine.runner.runner
+import mmpretrain.datasets
+from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import DefaultScope
+from mmpretrain.registry import DATASETS, MODELS
+
+import mmseg_recall  # noqa: F401
+from mmseg_recall.datasets.long_tail import long_tail_counts
+from mmseg_recall.engine.launch import build_runner
+from tests.test_datasets.data_files import (
+    LABELS,
+    write_cifar,
+    write_images,
+    write_inaturalist,
+    write_lists,
+)
+from tests.test_tools.paths import ROOT
+
+SCOPE = 'mmpretrain'
+
+FOLDERS = ('cifar_lt', 'imagenet_lt', 'inaturalist2018', 'places_lt')
+CONFIGS = [path for folder in FOLDERS for path in sorted((ROOT / 'configs' / folder).glob('*.py'))]
+NUM_CLASSES = dict(
+    CIFAR10LT=10,
+    CIFAR100LT=100,
+    CustomDataset=10,
+    ImageNetLT=1000,
+    INaturalist2018=8142,
+    PlacesLT=365,
+)
+#: Thin backbones of each kind, and the channels of their features.
+SMALL = dict(
+    ResNet=(dict(depth=18, stem_channels=8, base_channels=8), 64),
+    ResNet10=(dict(stem_channels=8, base_channels=8), 64),
+    ResNeXt=(dict(groups=2, width_per_group=4, stem_channels=8, base_channels=8), 256),
+    CIFARResNet=(dict(depth=20, stem_channels=4, base_channels=4), 16),
+)
+TRAIN_BATCHES = [f'data_batch_{number}' for number in range(1, 6)]
+all_configs = pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
+
+
+@pytest.fixture(scope='module', autouse=True)
+def data(tmp_path_factory):
+    """All data sets in their real formats, where the configs' environment variables say."""
+    root = tmp_path_factory.mktemp('data')
+    write_both_cifars(root, each=(5, 2))
+    classes = [f'{split}/{name}' for split in ('train', 'val') for name in 'abcdefghij']
+    write_images([root / 'CIFAR10_LT_ROOT' / name / '1.png' for name in classes], (32, 32))
+    paths = dict(train='train/{label}/1.jpg', val='train/{label}/1.jpg', test='val/{label}/2.jpg')
+    for prefix, variable in (('Places_LT', 'PLACES_LT_ROOT'), ('ImageNet_LT', 'IMAGENET_ROOT')):
+        lists = {f'{prefix}_{split}.txt': path for split, path in paths.items()}
+        write_lists(root / variable, lists)
+    write_inaturalist(root / 'INATURALIST2018_ROOT', ['train2018.json', 'val2018.json'])
+    with pytest.MonkeyPatch.context() as patch:
+        for dataset, train, test in (
+            (mmpretrain.datasets.CIFAR10, TRAIN_BATCHES, 'test_batch'),
+            (mmpretrain.datasets.CIFAR100, ['train'], 'test'),
+        ):
+            patch.setattr(dataset, 'train_list', [[name, None] for name in train])  # no checksum
+            patch.setattr(dataset, 'test_list', [[test, None]])
+        for folder in root.iterdir():
+            patch.setenv(folder.name, str(folder))
+        # Half a second each time: asking programs for their versions, and breaking the lines of
+        # configs for the log.
+        patch.setattr(mmengine.runner.runner, 'collect_env', dict)
+        patch.setattr('yapf.yapflib.yapf_api.FormatCode', lambda text, **_: (text, True))
+        yield
+
+
+def write_both_cifars(root, each):
+    """So many training images of each class of CIFAR-10 and CIFAR-100, and one test image."""
+    folder = root / 'CIFAR10_ROOT/cifar-10-batches-py'
+    write_cifar(folder, TRAIN_BATCHES, 'labels', 10, each[0] // 5)
+    write_cifar(folder, ['test_batch'], 'labels', 10, 1)
+    folder = root / 'CIFAR100_ROOT/cifar-100-python'
+    write_cifar(folder, ['train'], 'fine_labels', 100, each[1])
+    write_cifar(folder, ['test'], 'fine_labels', 100, 1)
+
+
+@functools.cache
+def read(path):
+    return Config.fromfile(path)
+
+
+def load(path):
+    """A config of its own for each test: reading it takes a tenth of a second."""
+    return copy.deepcopy(read(path))
+
+
+def build(registry, cfg):
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        return registry.build(cfg)
+
+
+def values_of(tree, key):
+    """All values of a key in nested dicts and lists."""
+    if isinstance(tree, dict):
+        yield from (value for name, value in tree.items() if name == key)
+    if isinstance(tree, (dict, list)):
+        for child in tree.values() if isinstance(tree, dict) else tree:
+            yield from values_of(child, key)
+
+
+def replace(tree, key, value):
+    """Give a key in nested dicts and lists another value."""
+    if isinstance(tree, dict) and key in tree:
+        tree[key] = value
+    if isinstance(tree, (dict, list)):
+        for child in tree.values() if isinstance(tree, dict) else tree:
+            replace(child, key, value)
+
+
+# -- what they are ---------------------------------------------------------------------------------
+
+
+@all_configs
+def test_model_and_batch_are_as_named(path, monkeypatch):
+    # How PyTorch starts layers takes seconds for the large networks.
+    monkeypatch.setattr(torch.nn.init, 'kaiming_uniform_', lambda weight, **_: weight)
+    cfg = load(path)
+    depth, gpus, batch = map(int, re.match(r'\D+(\d+)\D.*?(\d+)xb(\d+)-', path.stem).groups())
+    num_classes = NUM_CLASSES[cfg.train_dataloader.dataset.type]
+    assert cfg.train_dataloader.batch_size == batch
+    assert cfg.get('auto_scale_lr', dict(base_batch_size=gpus * batch)) == dict(
+        base_batch_size=gpus * batch
+    )
+    assert set(values_of(cfg._cfg_dict.to_dict(), 'num_classes')) == {num_classes}
+    for alpha in re.findall(r'alpha([\d.]+)_', path.stem):
+        assert cfg.model.head.feature_loss.alpha == float(alpha)
+    model = build(MODELS, cfg.model)
+    assert model.backbone.depth == depth
+    assert model.head.num_classes == num_classes
+    assert model.head.in_channels == model.backbone.feat_dim
+
+
+@all_configs
+def test_documented(path):
+    metafile = yaml.safe_load((path.parent / 'metafile.yml').read_text())
+    entries = {model['Name']: model for model in metafile['Models']}
+    entry = entries[path.stem]
+    assert entry['Config'] == path.relative_to(ROOT).as_posix()
+    assert entry['In Collection'] in [part['Name'] for part in metafile['Collections']]
+    cfg = load(path)
+    assert entry['Metadata']['Batch Size'] == math.prod(
+        map(int, re.search(r'(\d+)xb(\d+)-', path.stem).groups())
+    )
+    length = dict(Epochs=cfg.train_cfg.get('max_epochs'), Iterations=cfg.train_cfg.get('max_iters'))
+    assert {name: entry['Metadata'].get(name) for name in length} == length
+
+
+@pytest.mark.parametrize('folder', FOLDERS)
+def test_documents_name_no_other_config(folder):
+    there = {path.name for path in CONFIGS if path.parent.name == folder}
+    metafile = yaml.safe_load((ROOT / 'configs' / folder / 'metafile.yml').read_text())
+    names = [model['Name'] for model in metafile['Models']]
+    assert sorted(f'{name}.py' for name in names) == sorted(there)
+    readme = (ROOT / 'configs' / folder / 'README.md').read_text()
+    linked = re.findall(r'\]\((?:\./)?([^)/]+\.py)\)', readme)
+    assert set(linked) == there
+    assert max(Counter(linked).values()) == 1
+    mentioned = set(re.findall(r'resne[\w.-]+\.py', readme))
+    assert mentioned <= there
+
+
+@pytest.mark.parametrize('factor', [10, 20, 50, 100, 200])
+@pytest.mark.parametrize('num_classes', [10, 100])
+def test_every_imbalance_needs_one_option(num_classes, factor, many_images):
+    datasets = []
+    for path in CONFIGS:
+        if not path.stem.endswith(f'_cifar{num_classes}-lt100'):
+            continue
+        cfg = load(path)
+        assert cfg.train_dataloader.dataset.imbalance_factor == 100
+        cfg.merge_from_dict({'train_dataloader.dataset.imbalance_factor': factor})
+        assert build(MODELS, cfg.model).head.num_classes == num_classes
+        assert set(values_of(cfg._cfg_dict.to_dict(), 'class_counts')) == {'auto'}
+        if cfg.train_dataloader.dataset not in datasets:
+            datasets.append(cfg.train_dataloader.dataset)
+    (dataset,) = datasets  # the same for all
+    dataset.data_root = str(many_images / f'CIFAR{num_classes}_ROOT')
+    counts = Counter(build(DATASETS, dataset).get_gt_labels().tolist())
+    expected = long_tail_counts(200, num_classes, factor)
+    assert [counts[label] for label in range(num_classes)] == expected and expected[-1] > 0
+
+
+@pytest.fixture(scope='module')
+def many_images(tmp_path_factory):
+    """CIFARs of 200 images a class, so that the rarest class has one at imbalance 200."""
+    root = tmp_path_factory.mktemp('many')
+    write_both_cifars(root, each=(200, 200))
+    return root
+
+
+SIGMOID = [path for path in CONFIGS if re.search('-cb-(sigmoid|focal)_', path.name)]
+
+
+@pytest.mark.parametrize('path', SIGMOID, ids=lambda path: path.stem)
+def test_sigmoid_starts_at_the_prior_and_its_bias_does_not_decay(path, tmp_path):
+    """Class-balanced loss, Sec. 5.2."""
+    cfg = load(path)
+    cfg.model.backbone.update(SMALL[cfg.model.backbone.type][0])
+    assert cfg.model.head.loss.base in ('sigmoid', 'focal')
+    model = build(MODELS, cfg.model)
+    model.head.init_weights()
+    num_classes = NUM_CLASSES[cfg.train_dataloader.dataset.type]
+    prior = 1 / num_classes
+    expected = torch.full((num_classes,), -math.log((1 - prior) / prior))
+    torch.testing.assert_close(model.head.fc.bias.detach(), expected)
+    assert model.head.fc.weight.std().item() == pytest.approx(0.01, rel=0.1)
+    wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
+    decay = {
+        parameter: group['weight_decay']
+        for group in wrapper.optimizer.param_groups
+        for parameter in group['params']
+    }
+    assert decay.pop(model.head.fc.bias) == 0
+    assert set(decay.values()) == {cfg.optim_wrapper.optimizer.weight_decay}
+
+
+def test_sigmoid_configs_are_all_tested_above():
+    bases = {
+        path: base
+        for path in CONFIGS
+        for base in values_of(load(path)._cfg_dict.to_dict(), 'base')
+        if base in ('sigmoid', 'focal')
+    }
+    assert set(bases) == set(SIGMOID) and len(SIGMOID) > 6
+
+
+# -- that they run ---------------------------------------------------------------------------------
+
+
+def small(cfg):
+    """A thin network on tiny images, for one iteration; all else stays as in the config."""
+    backbone, channels = SMALL[cfg.model.backbone.type]
+    cfg.model.backbone.update(backbone)
+    cfg.model.backbone.init_cfg = None  # nothing pre-trained to download
+    cfg.model.head.in_channels = channels
+    for name in ('train', 'val', 'test'):
+        loader = cfg[f'{name}_dataloader']
+        loader.update(num_workers=0, persistent_workers=False)
+        loader.dataset.serialize_data = False  # for the workers; it collects garbage
+        if 'imbalance_factor' in loader.dataset:
+            loader.dataset.imbalance_factor = 2
+        if 'ann_file' in loader.dataset:
+            loader.dataset.classes = [str(label) for label in LABELS]
+            replace(cfg.model, 'num_classes', len(LABELS))
+            replace(cfg.data_preprocessor, 'num_classes', len(LABELS))
+        replace(loader.dataset.pipeline, 'scale', 32)
+        replace(loader.dataset.pipeline, 'crop_size', 32)
+    replace(cfg.custom_hooks, 'meta_batch_size', 8)
+    replace(cfg.custom_hooks, 'begin', 0)  # deferred re-weighting: at once
+    cfg.train_cfg.val_interval = 1
+    cfg.train_cfg['max_epochs' if cfg.train_cfg.by_epoch else 'max_iters'] = 1
+    return cfg
+
+
+def stage_1(path, load_from):
+    """Random weights for the config whose checkpoint ``load_from`` names, as it would save them."""
+    stem, epoch = re.fullmatch(r'work_dirs/(.+)/epoch_(\d+)\.pth', load_from).groups()
+    cfg = load(path.parent / f'{stem}.py')
+    assert cfg.train_cfg.max_epochs == int(epoch)
+    torch.manual_seed(1)
+    model = build(MODELS, small(cfg).model)
+    for part in model.modules():
+        if isinstance(part, torch.nn.BatchNorm2d):
+            part.running_mean.normal_()
+            part.running_var.uniform_(0.5, 2)
+    return model.state_dict()
+
+
+@all_configs
+def test_one_step_and_validation(path, tmp_path):
+    cfg = small(load(path))
+    cfg.update(work_dir=str(tmp_path), experiment_name=tmp_path.name, randomness=dict(seed=0))
+    cfg.visualizer.name = tmp_path.name
+    loaded = None
+    if cfg.load_from:
+        loaded = stage_1(path, cfg.load_from)
+        cfg.load_from = str(tmp_path / 'stage_1.pth')
+        torch.save(dict(state_dict=loaded), cfg.load_from)
+    runner = build_runner(cfg)
+    runner.train()
+    assert runner.iter == 1
+    scalars = runner.message_hub.log_scalars
+    assert 0 < scalars['train/loss'].current() < math.inf
+    for score in ('top1', 'mean_recall', 'gmean_recall', 'hmean_recall', 'lowest_recall'):
+        assert 0 <= scalars[f'val/{score}'].current() <= 100
+    validation = runner.val_dataloader.dataset
+    chosen = any(tmp_path.glob('best_hmean_recall_*.pth'))
+    assert chosen == (cfg.test_dataloader.dataset != cfg.val_dataloader.dataset)
+    assert len(validation) == len(build(DATASETS, cfg.test_dataloader.dataset))
+    check_what_was_trained(runner, loaded)
+
+
+def check_what_was_trained(runner, loaded):
+    names = dict(runner.model.named_parameters())
+    stepped = runner.optim_wrapper.optimizer.state
+    trained = {name for name, parameter in names.items() if parameter in stepped}
+    if loaded is None:
+        assert trained == set(names)
+        return
+    state = runner.model.state_dict()
+    scaling = 'head.scale' in state
+    assert trained == ({'head.scale'} if scaling else {'head.fc.weight', 'head.fc.bias'})
+    for name, value in loaded.items():
+        if name.startswith('head.fc.'):
+            old = name if scaling else name.replace('fc', 'old_fc')
+            assert torch.equal(state[old], value)
+            assert scaling or not torch.equal(state[name], value)
+        else:
+            assert torch.equal(state[name], value), name

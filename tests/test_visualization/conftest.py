@@ -1,0 +1,40 @@
+"""Ways to look into a figure: what was saved, and the figure before it was."""
+
+import cv2
+import pytest
+
+from mmseg_recall.visualization import style
+
+
+@pytest.fixture
+def saved_figures(monkeypatch):
+    """The figures saved in a test, to look at what is drawn in them."""
+    figures, save = [], style.save
+
+    def spy(figure, path):
+        figures.append(figure)
+        return save(figure, path)
+
+    for module in (
+        'class_counts',
+        'effective_number',
+        'marginal_likelihood',
+        'overlays',
+        'per_class',
+        'recall_weights',
+    ):
+        monkeypatch.setattr(f'mmseg_recall.visualization.{module}.save', spy)
+    return figures
+
+
+@pytest.fixture
+def assert_not_blank():
+    """Check that a file is a picture with something on it."""
+
+    def check(path):
+        picture = cv2.imread(str(path))
+        assert picture is not None, path
+        assert min(picture.shape[:2]) > 100
+        assert picture.std() > 5
+
+    return check
