@@ -6,6 +6,8 @@ import torch
 from mmseg_recall.ops import BACKENDS, ClassTotals, has_triton
 from mmseg_recall.ops.labels import split_labels
 
+TRITON = BACKENDS['triton']
+
 
 def use_triton(monkeypatch):
     """Compiled on a GPU where there is one, else interpreted; skip where there is no Triton."""
@@ -21,16 +23,12 @@ def use_triton(monkeypatch):
 
 
 def _interpreted(logits, target, options):
-    from mmseg_recall.ops import triton
-
     # The interpreter cuts gradients in bfloat16 off where a GPU rounds them: see test_triton.py.
     logits = logits.float() if logits.dtype is torch.bfloat16 else logits
-    return triton.class_totals(logits, target, options)
+    return TRITON(logits, target, options)
 
 
 def _on_gpu(logits, target, options):
-    from mmseg_recall.ops import triton
-
     # A wrong label would be a device-side assert, after which the process has no GPU.
     split_labels(target, logits.shape[1], options.ignore_index)
     options = options._replace(
@@ -40,5 +38,5 @@ def _on_gpu(logits, target, options):
             if isinstance(value, torch.Tensor)
         }
     )
-    totals = triton.class_totals(logits.cuda(), target.cuda(), options)
+    totals = TRITON(logits.cuda(), target.cuda(), options)
     return ClassTotals(*(None if total is None else total.cpu() for total in totals))

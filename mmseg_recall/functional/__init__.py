@@ -2,7 +2,13 @@
 
 from ..ops import ClassTotals
 from .class_counts import positive_class_counts, read_class_counts, saturated_beta
-from .class_totals import BACKEND_NAMES, class_totals, position_cross_entropy, select_totals
+from .class_totals import (
+    BACKEND_NAMES,
+    class_totals,
+    position_cross_entropy,
+    position_losses,
+    select_totals,
+)
 from .hardest import keep_hardest
 from .losses import (
     geometric_mean,
@@ -18,7 +24,7 @@ from .meta import (
     straight_through_weights,
     summed_cross_entropy,
 )
-from .one_vs_all import one_vs_all
+from .one_vs_all import one_vs_all, position_one_vs_all
 from .scores import recall_scores, shot_groups
 from .sync import in_several_processes, sum_over_processes, sync_totals
 from .weights import (
@@ -48,6 +54,8 @@ __all__ = [
     'meta_gradient',
     'one_vs_all',
     'position_cross_entropy',
+    'position_losses',
+    'position_one_vs_all',
     'positive_class_counts',
     'read_class_counts',
     'recall',

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from numbers import Real
+from numbers import Integral, Real
 
 import torch
 from torch import Tensor
@@ -31,13 +31,14 @@ def number(
     return real
 
 
-def integer(name: str, value, low: int) -> int:
-    """An integer of at least ``low``, or an error that names it."""
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f'{name} must be an integer of at least {low}, but got {value!r}')
-    if value < low:
-        raise ValueError(f'{name} must be an integer of at least {low}, but got {value}')
-    return value
+def integer(name: str, value, low: int | None = None) -> int:
+    """An integer (of at least ``low``), or an error that names it."""
+    accepted = 'an integer' if low is None else f'an integer of at least {low}'
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise TypeError(f'{name} must be {accepted}, but got {value!r}')
+    if low is not None and value < low:
+        raise ValueError(f'{name} must be {accepted}, but got {value}')
+    return int(value)
 
 
 def choice(name: str, value, accepted: Sequence):
@@ -75,16 +76,22 @@ def logits_and_target(logits: Tensor, target: Tensor) -> None:
 
 
 def _matching_shapes(logits: Tensor, target: Tensor) -> None:
-    same_rank = target.ndim == logits.ndim - 1
-    if same_rank and target.shape[0] == logits.shape[0]:
-        if target.shape[1:] == logits.shape[2:]:
+    if target.ndim == logits.ndim - 1 and target.shape[0] == logits.shape[0]:
+        size, new_size = logits.shape[2:], target.shape[1:]
+        if size == new_size:
             return
         # Bilinear upsampling needs two spatial axes with something on them.
-        if target.ndim == 3 and 0 not in logits.shape[2:]:
-            return
+        if len(size) == 2 and 0 not in size:
+            if new_size[0] >= size[0] and new_size[1] >= size[1]:
+                return
+            raise ValueError(
+                'target must be of the resolution of logits or a higher one, but got target '
+                f'{tuple(target.shape)} for logits {tuple(logits.shape)}: it is smaller in a '
+                'direction, as a label is that was cropped or transposed'
+            )
     raise ValueError(
         'target must have shape (N) for logits (N, C) and (N, d1, ...) for logits (N, C, d1, ...), '
-        'or (N, H, W) of another resolution for logits (N, C, h, w), but got target '
+        'or (N, H, W) of a higher resolution for logits (N, C, h, w), but got target '
         f'{tuple(target.shape)} for logits {tuple(logits.shape)}'
     )
 

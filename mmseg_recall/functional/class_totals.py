@@ -6,7 +6,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from ..ops import BACKENDS, ClassTotals, Options, has_triton, streamed
+from .. import ops
+from ..ops import BACKENDS, ClassTotals, Options, has_triton
 from . import checks
 
 Backend = Literal['auto', 'reference', 'streamed', 'triton']
@@ -60,8 +61,8 @@ def class_totals(
 
     Returns:
         :class:`ClassTotals`: ``(C,)`` tensors ``support`` (N), ``true_positive`` (TP),
-        ``predicted`` (M), ``cross_entropy`` (S), ``confidence`` (I), ``probability`` (P) and
-        ``focal`` (F), float32 (float64 for float64 logits). The first three carry no gradient.
+        ``predicted`` (M), ``cross_entropy`` (S), ``soft_true_positive`` (I), ``soft_predicted`` (P)
+        and ``focal`` (F), float32 (float64 for float64 logits). The first three carry no gradient.
 
     Raises:
         ValueError: For shapes that do not match, arguments outside their range and, on CPU, a
@@ -119,9 +120,31 @@ def position_cross_entropy(logits: Tensor, target: Tensor, **options) -> Tensor:
         >>> position_cross_entropy(torch.zeros(2, 2), torch.tensor([0, 255]))
         tensor([ 0.6931, -1.0000])
     """
-    return streamed.position_cross_entropy(
-        logits, target, checked_options(logits, target, (), **options)
-    )
+    checked = checked_options(logits, target, ('cross_entropy',), **options)
+    return ops.position_cross_entropy(logits, target, checked, 'streamed')
+
+
+def position_losses(logits: Tensor, target: Tensor, **options) -> tuple[Tensor, Tensor]:
+    """The cross entropy of each position, or with ``focal_gamma`` its focal loss, and its class.
+
+    Plain autograd at the target's resolution, where :func:`class_totals` needs less memory.
+
+    Args:
+        logits: ``(N, C)`` or ``(N, C, d1, ...)``, of the target's or a lower resolution.
+        target: Labels, ``(N)`` or ``(N, d1, ...)``.
+        **options: As of :func:`class_totals`, ``backend`` apart.
+
+    Returns:
+        The losses times the position weights, 0 where a position does not count, float32 or
+        better; and the labels as int64, 0 where they are ignored. Both have the shape of
+        ``target``.
+
+    Examples:
+        >>> import torch
+        >>> position_losses(torch.zeros(2, 2), torch.tensor([1, 255]))
+        (tensor([0.6931, 0.0000]), tensor([1, 0]))
+    """
+    return ops.position_losses(logits, target, checked_options(logits, target, (), **options))
 
 
 def checked_options(
@@ -144,14 +167,14 @@ def checked_options(
     if focal_gamma is not None:
         checks.number('focal_gamma', focal_gamma, low=0, high_open=True)
     return Options(
-        ignore_index=ignore_index,
+        ignore_index=checks.integer('ignore_index', ignore_index),
         class_bias=checks.per_class('class_bias', class_bias, num_classes, logits),
         target_margin=checks.per_class('target_margin', target_margin, num_classes, logits),
         scale=scale,
         position_weight=checks.per_position('position_weight', position_weight, target),
         focal_gamma=focal_gamma,
         align_corners=align_corners,
-        fields=frozenset(fields),
+        fields=tuple(name for name in ClassTotals._fields if name in fields),
     )
 
 

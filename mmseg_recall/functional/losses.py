@@ -57,13 +57,13 @@ def inverse_frequency(cross_entropy: Tensor, support: Tensor) -> Tensor:
 
 
 def soft_iou(
-    confidence: Tensor, probability: Tensor, support: Tensor, all_classes: bool = False
+    soft_true_positive: Tensor, soft_predicted: Tensor, support: Tensor, all_classes: bool = False
 ) -> Tensor:
     r""":math:`1 - \mathrm{mean}_c\, I_c / U_c` with :math:`U_c = N_c + P_c - I_c`.
 
     Args:
-        confidence: :math:`I_c`, ``(C,)``.
-        probability: :math:`P_c`, ``(C,)``.
+        soft_true_positive: :math:`I_c`, ``(C,)``.
+        soft_predicted: :math:`P_c`, ``(C,)``.
         support: :math:`N_c`, ``(C,)``.
         all_classes: Mean over all classes, those without support at an IoU of 0, instead of over
             the classes present.
@@ -79,13 +79,13 @@ def soft_iou(
         >>> soft_iou(torch.tensor([3., 0.]), torch.tensor([4., 0.]), torch.tensor([4., 0.]))
         tensor(0.4000)
     """
-    union = support + probability - confidence
-    iou = confidence / torch.where(union == 0, 1.0, union)
+    union = support + soft_predicted - soft_true_positive
+    iou = soft_true_positive / torch.where(union == 0, 1.0, union)
     mean = iou.mean() if all_classes else mean_over_present(iou, support)
     return (1 - mean) * (support.sum() > 0)
 
 
-def geometric_mean(confidence: Tensor, cross_entropy: Tensor, support: Tensor) -> Tensor:
+def geometric_mean(soft_true_positive: Tensor, cross_entropy: Tensor, support: Tensor) -> Tensor:
     r""":math:`-\mathrm{mean}_c \log(I_c / N_c)` over the classes present (GML paper, Eq. 1-3).
 
     Where every :math:`p_y` of a class is too small for the dtype, :math:`I_c` is 0 and the
@@ -93,7 +93,7 @@ def geometric_mean(confidence: Tensor, cross_entropy: Tensor, support: Tensor) -
     Jensen's inequality gives, so that the class can recover.
 
     Args:
-        confidence: :math:`I_c`, ``(C,)``.
+        soft_true_positive: :math:`I_c`, ``(C,)``.
         cross_entropy: :math:`S_c`, ``(C,)``.
         support: :math:`N_c`, ``(C,)``.
 
@@ -104,6 +104,6 @@ def geometric_mean(confidence: Tensor, cross_entropy: Tensor, support: Tensor) -
         tensor(0.6931)
     """
     count = support.clamp_min(1)
-    seen = confidence >= torch.finfo(confidence.dtype).tiny
-    log_mean = torch.log(torch.where(seen, confidence, 1.0) / count)
+    seen = soft_true_positive >= torch.finfo(soft_true_positive.dtype).tiny
+    log_mean = torch.log(torch.where(seen, soft_true_positive, 1.0) / count)
     return mean_over_present(torch.where(seen, -log_mean, cross_entropy / count), support)

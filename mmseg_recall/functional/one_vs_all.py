@@ -10,7 +10,7 @@ from . import checks
 from .class_totals import checked_options
 
 
-def one_vs_all(
+def position_one_vs_all(
     logits: Tensor,
     target: Tensor,
     *,
@@ -18,29 +18,29 @@ def one_vs_all(
     ignore_index: int = 255,
     position_weight: Tensor | None = None,
     align_corners: bool = False,
-) -> tuple[Tensor, Tensor]:
-    r"""Sum :math:`\sum_i -(1 - p_i^t)^\gamma \log p_i^t` over the positions of each class.
+) -> tuple[Tensor, Tensor, Tensor]:
+    r"""Sum :math:`\sum_i -(1 - p_i^t)^\gamma \log p_i^t` over the classes, for each position.
 
     With :math:`z_i^t = z_i` for i = y and :math:`-z_i` otherwise, :math:`p_i^t =
-    \mathrm{sigmoid}(z_i^t)` (class-balanced loss paper, Eq. 9-13). These sums run over all the
-    logits of a position, so they are no part of :func:`class_totals`; they are plain autograd.
+    \mathrm{sigmoid}(z_i^t)` (class-balanced loss paper, Eq. 9-13). The sum runs over all the
+    logits of a position, so it is no part of :func:`class_totals`; it is plain autograd.
 
     Args:
         logits: ``(N, C)`` or ``(N, C, d1, ...)``.
-        target: ``(N)`` or ``(N, d1, ...)``; of another height and width, logits are upsampled.
+        target: ``(N)`` or ``(N, d1, ...)``; of a higher resolution, logits are upsampled.
         gamma: At least 0; 0 is the sigmoid cross entropy.
         ignore_index: Label of positions that do not count.
         position_weight: Shape of ``target``; positions of weight 0 do not count.
         align_corners: Of the upsampling.
 
     Returns:
-        The sums and the numbers of positions, both ``(C,)``.
+        The losses times the position weights, 0 where a position does not count; the labels, 0
+        where they are ignored; and which positions count. All have the shape of ``target``.
 
     Examples:
         >>> import torch
-        >>> sums, support = one_vs_all(torch.zeros(3, 2), torch.tensor([0, 0, 255]))
-        >>> sums, support
-        (tensor([2.7726, 0.0000]), tensor([2., 0.]))
+        >>> position_one_vs_all(torch.zeros(2, 2), torch.tensor([1, 255]))
+        (tensor([1.3863, 0.0000]), tensor([1, 0]), tensor([ True, False]))
     """
     checks.number('gamma', gamma, low=0, high_open=True)
     options = checked_options(
@@ -51,12 +51,34 @@ def one_vs_all(
         position_weight=position_weight,
         align_corners=align_corners,
     )
-    classes = logits.shape[1]
     with torch.autocast(logits.device.type, enabled=False):
-        logits, valid, y, weight = flat_positions(logits.to(compute_dtype(logits)), target, options)
-        signed = torch.where(F.one_hot(y, classes).bool(), logits, -logits)
+        z, valid, y, weight = flat_positions(logits.to(compute_dtype(logits)), target, options)
+        signed = torch.where(F.one_hot(y, z.shape[1]).bool(), z, -z)
         # (1 - p)^gamma = sigmoid(-z)^gamma, as the exponential of a logarithm that stays finite.
-        loss = -(gamma * F.logsigmoid(-signed)).exp() * F.logsigmoid(signed)
-        zeros = torch.zeros(classes, dtype=torch.float64, device=logits.device)
-        sums = zeros.index_add(0, y, (weight * loss.sum(1)).double())
-        return sums.to(logits.dtype), zeros.index_add(0, y, valid.double()).to(logits.dtype)
+        terms = -(gamma * F.logsigmoid(-signed)).exp() * F.logsigmoid(signed)
+        losses = torch.where(valid, weight * terms.sum(1), 0.0)
+    return tuple(values.view(target.shape) for values in (losses, y, valid))
+
+
+def one_vs_all(logits: Tensor, target: Tensor, **options) -> tuple[Tensor, Tensor]:
+    """:func:`position_one_vs_all` summed over the positions of each class.
+
+    Args:
+        logits: ``(N, C)`` or ``(N, C, d1, ...)``.
+        target: ``(N)`` or ``(N, d1, ...)``.
+        **options: As of :func:`position_one_vs_all`.
+
+    Returns:
+        The sums and the numbers of positions, both ``(C,)``.
+
+    Examples:
+        >>> import torch
+        >>> sums, support = one_vs_all(torch.zeros(3, 2), torch.tensor([0, 0, 255]))
+        >>> sums, support
+        (tensor([2.7726, 0.0000]), tensor([2., 0.]))
+    """
+    losses, y, valid = position_one_vs_all(logits, target, **options)
+    zeros = torch.zeros(logits.shape[1], dtype=torch.float64, device=logits.device)
+    sums = zeros.index_add(0, y.flatten(), losses.flatten().double())
+    support = zeros.index_add(0, y.flatten(), valid.flatten().double())
+    return sums.to(losses.dtype), support.to(losses.dtype)

@@ -18,7 +18,7 @@ def sum_over_processes(values: Tensor) -> Tensor:
 
 
 def sync_totals(totals: ClassTotals, count: Tensor) -> tuple[ClassTotals, Tensor]:
-    """Sum the totals, and one number that goes with them, over all processes, in one all-reduce.
+    """Sum the totals, and numbers that go with them, over all processes, in one all-reduce.
 
     DistributedDataParallel averages the gradients of its processes. So that the average is the
     gradient one process would have on the whole batch, each gradient is multiplied by the number
@@ -26,7 +26,7 @@ def sync_totals(totals: ClassTotals, count: Tensor) -> tuple[ClassTotals, Tensor
 
     Args:
         totals: Of this process.
-        count: A scalar tensor to be summed too (a denominator).
+        count: A tensor to be summed too (what means divide by).
 
     Returns:
         The same over the default process group; as they came without one.
@@ -36,13 +36,14 @@ def sync_totals(totals: ClassTotals, count: Tensor) -> tuple[ClassTotals, Tensor
     present = {name: total for name, total in totals._asdict().items() if total is not None}
     dtype = next(iter(present.values())).dtype
     # Packed in float64: counts above 2^24 stay exact.
-    packed = torch.cat([count.reshape(1).double(), *(t.double() for t in present.values())])
-    count, *rows = sum_over_processes(packed).split([1, *(len(t) for t in present.values())])
+    packed = torch.cat([count.reshape(-1).double(), *(t.double() for t in present.values())])
+    sizes = [count.numel(), *(len(t) for t in present.values())]
+    counted, *rows = sum_over_processes(packed).split(sizes)
     synced = {
         name: row.to(dtype) if total.requires_grad else row.detach().to(dtype)
         for (name, total), row in zip(present.items(), rows)
     }
-    return totals._replace(**synced), count[0].detach()
+    return totals._replace(**synced), counted.detach().view(count.shape)
 
 
 class _AllReduce(torch.autograd.Function):

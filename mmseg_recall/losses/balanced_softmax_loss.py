@@ -1,8 +1,10 @@
 """Balanced softmax: cross entropy with the label prior taken into the softmax."""
 
+import torch
 from torch import Tensor
 
-from ..functional import ClassTotals, checks, weighted_cross_entropy
+from ..functional import ClassTotals, checks
+from .base import Count
 from .class_counts import ClassCountsLoss
 from .class_weight import ClassWeightMixin
 
@@ -29,16 +31,15 @@ class BalancedSoftmaxLoss(ClassWeightMixin, ClassCountsLoss):
         tensor(1.3863)
     """
 
-    fields = ('support', 'cross_entropy')
+    reads = ('support', 'cross_entropy')
     default_name = 'loss_balanced_softmax'
 
     def __init__(self, class_counts, tau: float = 1.0, **kwargs):
         super().__init__(class_counts, **kwargs)
         self.tau = checks.number('tau', tau, low=0, high_open=True)
 
-    def options(self, logits: Tensor) -> dict:
-        counts = self.counts_for(logits.shape[1], logits.device)
-        return dict(class_bias=self.tau * counts.log())
+    def options(self, num_classes: int, device: torch.device) -> dict:
+        return dict(class_bias=self.tau * self.counts_for(num_classes, device).log())
 
-    def from_totals(self, totals: ClassTotals, denominator: Tensor) -> Tensor:
-        return weighted_cross_entropy(totals.cross_entropy, self.weight_for(totals), denominator)
+    def from_totals(self, totals: ClassTotals, count: Count) -> tuple[Tensor, dict]:
+        return self.weighted(totals.cross_entropy, totals.support, count), {}

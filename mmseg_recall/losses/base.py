@@ -1,12 +1,30 @@
 """The call contract of both libraries, once for all losses."""
 
 import warnings
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from ..functional import BACKEND_NAMES, ClassTotals, checks, select_totals, sync_totals
+from ..functional import (
+    BACKEND_NAMES,
+    ClassTotals,
+    checks,
+    position_losses,
+    select_totals,
+    sync_totals,
+)
+from .state import LossState
+
+#: What a config that says ``loss_decode=dict(type=...)`` over a ``_base_`` with CrossEntropyLoss
+#: inherits from it, and the values that mean nothing to a loss of the softmax over valid positions.
+LEFTOVERS = dict(
+    use_sigmoid=(False,),
+    use_mask=(False,),
+    avg_non_ignore=(True, False),
+    reduction=('mean',),
+    class_weight=(None,),
+)
 
 
 def two_class_logits(logits: Tensor) -> Tensor:
@@ -14,12 +32,38 @@ def two_class_logits(logits: Tensor) -> Tensor:
     return torch.cat([torch.zeros_like(logits), logits], 1) if logits.shape[1] == 1 else logits
 
 
-class ClassTotalsLoss(nn.Module):
-    """A loss that depends on the logits through per-class totals.
+class Batch(NamedTuple):
+    """The checked arguments of a call."""
 
-    A subclass names the totals it reads in ``fields`` and turns them into a scalar in
-    :meth:`from_totals`. Everything else is here: MMSegmentation's and MMPretrain's calls, one-logit
-    binary heads, logits of low resolution, and totals over all processes.
+    logits: Tensor
+    target: Tensor
+    avg_factor: float | None
+    ignore_index: int
+    position_weight: Tensor | None
+    align_corners: bool
+
+    @property
+    def positions(self) -> dict:
+        """Which positions count and how much, as :func:`class_totals` has it."""
+        return dict(
+            ignore_index=self.ignore_index,
+            position_weight=self.position_weight,
+            align_corners=self.align_corners,
+        )
+
+
+class Count(NamedTuple):
+    """What a mean over positions divides by, scalar tensors, of all processes with ``sync``."""
+
+    valid: Tensor  #: The number of valid positions, or MMPretrain's ``avg_factor``.
+    all: Tensor  #: The number of positions, ignored ones too.
+
+
+class BaseLoss(LossState):
+    """MMSegmentation's and MMPretrain's calls, one-logit binary heads, logits of low resolution.
+
+    A subclass computes the loss of a :class:`Batch` in :meth:`compute`, and that of each position
+    in :meth:`per_position`.
 
     Args:
         loss_weight: Factor on the loss.
@@ -28,11 +72,12 @@ class ClassTotalsLoss(nn.Module):
             nothing for more than 255 classes, where 255 is one of them.
         sync: Use the totals of the global batch when training in several processes.
         backend: See :func:`mmseg_recall.functional.class_totals`.
-        use_sigmoid: Only ``False``. It is what is left of CrossEntropyLoss where a config says
-            ``loss_decode=dict(type=...)`` over a ``_base_`` that has it.
+        **leftovers: ``use_sigmoid=False``, ``use_mask=False``, ``avg_non_ignore``,
+            ``reduction='mean'`` and ``class_weight=None`` are accepted and mean nothing: what is
+            left of CrossEntropyLoss where a config says ``loss_decode=dict(type=...)`` over a
+            ``_base_`` that has it.
     """
 
-    fields: ClassVar[tuple[str, ...]]
     default_name: ClassVar[str]
 
     def __init__(
@@ -42,22 +87,14 @@ class ClassTotalsLoss(nn.Module):
         ignore_index: int | None = None,
         sync: bool = True,
         backend: str = 'auto',
-        use_sigmoid: bool = False,
-        **unknown,
+        **leftovers,
     ):
         super().__init__()
-        if unknown:
-            raise TypeError(
-                f'{type(self).__name__} has no argument {", ".join(unknown)}. If the loss of a '
-                '_base_ config left it here, replace that loss: dict(_delete_=True, type=...)'
-            )
-        if use_sigmoid is not False:
-            raise ValueError(
-                f'use_sigmoid must be one of False, but got {use_sigmoid!r}: the losses are of the '
-                'softmax. Over a _base_ config with a sigmoid loss say use_sigmoid=False too'
-            )
+        _check_leftovers(type(self).__name__, leftovers)
         self.loss_weight = checks.number('loss_weight', loss_weight)
         self._loss_name = self.default_name if loss_name is None else loss_name
+        if ignore_index is not None:
+            checks.integer('ignore_index', ignore_index)
         self.ignore_index = ignore_index
         self.sync = sync
         self.backend = checks.choice('backend', backend, BACKEND_NAMES)
@@ -76,8 +113,6 @@ class ClassTotalsLoss(nn.Module):
         *,
         align_corners: bool = False,
         reduction_override: str | None = None,
-        totals: ClassTotals | None = None,
-        **kwargs,
     ) -> Tensor:
         """Compute the loss of a batch.
 
@@ -91,57 +126,36 @@ class ClassTotalsLoss(nn.Module):
                 MMPretrain passes.
             ignore_index: Label that does not count; default: the constructor's.
             align_corners: Of the upsampling, where the target is of a higher resolution.
-            reduction_override: The losses are scalars: only ``None`` and ``'mean'``.
-            totals: Those of this very call, with :meth:`shared_fields` among them, where several
-                losses share one pass over the logits.
+            reduction_override: ``None`` or ``'mean'``: the loss; ``'none'``: the loss of each
+                position, whose mean over the valid ones is the loss, as MMSegmentation's
+                ``OHEMPixelSampler`` asks for. State does not move then.
 
         Returns:
-            A scalar in float32 or better.
+            A scalar in float32 or better; with ``'none'`` the shape of ``target``.
         """
-        checks.choice('reduction_override', reduction_override, (None, 'mean'))
+        checks.choice('reduction_override', reduction_override, (None, 'mean', 'none'))
         checks.logits_and_target(logits, target)
         logits = two_class_logits(logits)
         ignore_index = self._ignored(ignore_index, logits)
-        if totals is not None:
-            return self.loss_weight * self.from_process(totals, target, avg_factor)
-        call = dict(ignore_index=ignore_index, position_weight=weight, align_corners=align_corners)
-        return self.loss_weight * self.compute(logits, target, avg_factor, call)
+        batch = Batch(logits, target, avg_factor, ignore_index, weight, align_corners)
+        if reduction_override == 'none':
+            return self.loss_weight * self.per_position(batch)
+        return self.loss_weight * self.compute(batch)
 
-    def shared_fields(self, logits: Tensor) -> tuple[str, ...]:
-        """What it reads of the plain totals; nothing where it needs a pass of its own."""
-        own_pass = self.backend != 'auto' or self.options(logits)
-        return () if own_pass else self.fields
-
-    def compute(self, logits: Tensor, target: Tensor, avg_factor, call: dict) -> Tensor:
-        """One pass over the logits, and the loss."""
-        return self.from_process(self.totals(logits, target, call), target, avg_factor)
-
-    def from_process(self, totals: ClassTotals, target: Tensor, avg_factor) -> Tensor:
-        """The totals of this process, then those of all, then the loss."""
-        denominator = self._denominator(totals, target, avg_factor)
-        if self._syncs:
-            totals, denominator = sync_totals(totals, denominator)
-        return self.from_totals(totals, denominator)
-
-    def totals(self, logits: Tensor, target: Tensor, call: dict) -> ClassTotals:
-        """Collect the totals the loss reads; ``call`` holds what came with the call."""
-        return select_totals(
-            self.fields, logits, target, backend=self.backend, **call, **self.options(logits)
-        )
-
-    def options(self, logits: Tensor) -> dict:
-        """Further arguments of :func:`class_totals`: a class bias, a margin, a focal gamma."""
-        return {}
-
-    def from_totals(self, totals: ClassTotals, denominator: Tensor) -> Tensor:
-        """Turn the totals into a scalar; ``denominator`` is what a plain mean divides by."""
+    def compute(self, batch: Batch) -> Tensor:
+        """The loss of a batch, ``loss_weight`` apart."""
         raise NotImplementedError
 
-    def _denominator(self, totals: ClassTotals, target: Tensor, avg_factor) -> Tensor:
-        """The number of valid positions, or what MMPretrain wants in its place."""
-        if avg_factor is None:
-            return totals.support.sum()
-        return torch.as_tensor(avg_factor, dtype=totals.support.dtype).to(totals.support.device)
+    def per_position(self, batch: Batch) -> Tensor:
+        """The loss of each position, 0 where it does not count."""
+        raise ValueError(
+            f"reduction_override='none' has no meaning for {type(self).__name__}, which is no mean "
+            'over positions. A pixel sampler that ranks by it needs another loss, or thresh'
+        )
+
+    def shared_reads(self, logits: Tensor) -> tuple[str, ...]:
+        """The plain totals it is a function of; nothing where it needs a pass of its own."""
+        return ()
 
     @property
     def _syncs(self) -> bool:
@@ -159,4 +173,116 @@ class ClassTotalsLoss(nn.Module):
                 f"called with ignore_index={ignore_index}, which wins: set the head's ignore_index",
                 stacklevel=3,
             )
-        return ignore_index
+        return checks.integer('ignore_index', ignore_index)
+
+
+class ClassTotalsLoss(BaseLoss):
+    """A loss that is a function of per-class totals.
+
+    A subclass names the totals it ``reads`` and turns them into a scalar in :meth:`from_totals`.
+
+    Args:
+        **kwargs: See :class:`BaseLoss`.
+    """
+
+    reads: ClassVar[tuple[str, ...]]
+    #: The names of what it has to log.
+    logs: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        #: Totals to collect beside ``reads``: a hook that logs more asks for them.
+        self.also_reads: tuple[str, ...] = ()
+        #: What the last step of training has to log: ``(C,)`` tensors by name.
+        self.log_vars: dict[str, Tensor] = {}
+
+    def options(self, num_classes: int, device: torch.device) -> dict:
+        """Further arguments of :func:`class_totals`: a class bias, a margin, a focal gamma."""
+        return {}
+
+    def from_totals(self, totals: ClassTotals, count: Count) -> tuple[Tensor, dict[str, Tensor]]:
+        """Turn totals into the loss, and what to log of it; changes nothing."""
+        raise NotImplementedError
+
+    def remember(self, log_vars: dict[str, Tensor]) -> None:
+        """Keep what the next step of training depends on."""
+
+    def compute(self, batch: Batch) -> Tensor:
+        return self._finish(*self._synced(self._totals(batch), batch.target, batch.avg_factor))
+
+    def of_totals(self, totals: ClassTotals, target: Tensor) -> Tensor:
+        """The loss, where several share one pass over the logits.
+
+        Args:
+            totals: Of this process's batch, with :meth:`shared_reads` among them.
+            target: Its labels.
+        """
+        return self.loss_weight * self._finish(*self._synced(totals, target, None))
+
+    def shared_reads(self, logits: Tensor) -> tuple[str, ...]:
+        own_pass = self.backend != 'auto' or self.options(logits.shape[1], logits.device)
+        return () if own_pass else (*self.reads, *self.also_reads)
+
+    def per_position(self, batch: Batch) -> Tensor:
+        # The loss is linear in the sums over positions: its slope in a class's is their weight.
+        summed = [name for name in ('cross_entropy', 'focal') if name in self.reads]
+        if len(summed) != 1 or not {'soft_true_positive', 'soft_predicted'}.isdisjoint(self.reads):
+            return super().per_position(batch)
+        (name,) = summed
+        options = self.options(batch.logits.shape[1], batch.logits.device)
+        with torch.no_grad():
+            totals, count = self._synced(self._totals(batch), batch.target, batch.avg_factor)
+        with torch.enable_grad():
+            sums = getattr(totals, name).detach().requires_grad_()
+            loss, _ = self.from_totals(totals._replace(**{name: sums}), count)
+            (slope,) = torch.autograd.grad(loss, sums)
+        losses, y = position_losses(batch.logits, batch.target, **batch.positions, **options)
+        return totals.support.sum() * slope[y] * losses
+
+    def _totals(self, batch: Batch) -> ClassTotals:
+        return select_totals(
+            (*self.reads, *self.also_reads),
+            batch.logits,
+            batch.target,
+            backend=self.backend,
+            **batch.positions,
+            **self.options(batch.logits.shape[1], batch.logits.device),
+        )
+
+    def _synced(
+        self, totals: ClassTotals, target: Tensor, avg_factor: float | None
+    ) -> tuple[ClassTotals, Count]:
+        """The totals of this process, then those of all."""
+        support = totals.support
+        valid = support.sum() if avg_factor is None else torch.as_tensor(avg_factor).to(support)
+        count = torch.stack([valid, support.new_full((), target.numel())])
+        if self._syncs:
+            totals, count = sync_totals(totals, count)
+        return totals, Count(count[0], count[1])
+
+    def _finish(self, totals: ClassTotals, count: Count) -> Tensor:
+        loss, log_vars = self.from_totals(totals, count)
+        if self.training:
+            self.log_vars = log_vars
+            self.remember(log_vars)
+        return loss
+
+
+def _check_leftovers(loss: str, leftovers: dict) -> None:
+    unknown = leftovers.keys() - LEFTOVERS.keys()
+    if unknown:
+        raise TypeError(
+            f'{loss} has no argument {", ".join(sorted(unknown))}. If the loss of a _base_ config '
+            'left it here, replace that loss: dict(_delete_=True, type=...)'
+        )
+    for name, value in leftovers.items():
+        # By identity first: class weights may be an array.
+        if not any(
+            value is accepted or (value == accepted) is True for accepted in LEFTOVERS[name]
+        ):
+            listed = ', '.join(map(repr, LEFTOVERS[name]))
+            raise ValueError(
+                f'{name} must be one of {listed}, but got {value!r}: the losses are means of the '
+                f'softmax. Over a _base_ config that says otherwise say {name}='
+                f'{LEFTOVERS[name][0]!r} too, or dict(_delete_=True, type=...)'
+            )

@@ -3,6 +3,7 @@
 import warnings
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 from ..functional import (
@@ -10,9 +11,11 @@ from ..functional import (
     checks,
     effective_number_weights,
     one_vs_all,
+    position_one_vs_all,
     saturated_beta,
     weighted_cross_entropy,
 )
+from .base import Batch, Count
 from .class_counts import ClassCountsLoss
 
 
@@ -48,7 +51,7 @@ class ClassBalancedLoss(ClassCountsLoss):
         tensor(0.8453)
     """
 
-    fields = ('support', 'cross_entropy')
+    reads = ('support', 'cross_entropy')
     default_name = 'loss_class_balanced'
 
     def __init__(
@@ -64,23 +67,36 @@ class ClassBalancedLoss(ClassCountsLoss):
         self.gamma = checks.number('gamma', gamma, low=0, high_open=True)
         super().__init__(class_counts, **kwargs)
 
-    def set_class_counts(self, class_counts) -> None:
-        super().set_class_counts(class_counts)
-        message = saturated_beta(self.class_counts, self.beta)
+    def accepted_counts(self, class_counts) -> Tensor:
+        counts = super().accepted_counts(class_counts)
+        message = saturated_beta(counts, self.beta)
         if message:
             warnings.warn(message, stacklevel=2)
+        return counts
 
-    def shared_fields(self, logits: Tensor) -> tuple[str, ...]:
-        return super().shared_fields(logits) if self.base == 'softmax' else ()
+    def shared_reads(self, logits: Tensor) -> tuple[str, ...]:
+        return super().shared_reads(logits) if self.base == 'softmax' else ()
 
-    def totals(self, logits: Tensor, target: Tensor, call: dict) -> ClassTotals:
+    def from_totals(self, totals: ClassTotals, count: Count) -> tuple[Tensor, dict]:
+        weight = self._weight(len(totals.support), totals.support.device)
+        return weighted_cross_entropy(totals.cross_entropy, weight, count.valid), {}
+
+    def compute(self, batch: Batch) -> Tensor:
         if self.base == 'softmax':
-            return super().totals(logits, target, call)
-        gamma = self.gamma if self.base == 'focal' else 0.0
-        sums, support = one_vs_all(logits, target, gamma=gamma, **call)
-        return ClassTotals(support, None, None, sums, None, None, None)
+            return super().compute(batch)
+        # The C one-vs-all problems of a position read all its logits: more than totals.
+        sums, support = one_vs_all(batch.logits, batch.target, **self._one_vs_all(batch))
+        totals = ClassTotals(support, None, None, sums, None, None, None)
+        return self._finish(*self._synced(totals, batch.target, batch.avg_factor))
 
-    def from_totals(self, totals: ClassTotals, denominator: Tensor) -> Tensor:
-        counts = self.counts_for(len(totals.support), totals.support.device)
-        weight = effective_number_weights(counts, self.beta)
-        return weighted_cross_entropy(totals.cross_entropy, weight, denominator)
+    def per_position(self, batch: Batch) -> Tensor:
+        if self.base == 'softmax':
+            return super().per_position(batch)
+        losses, y, _ = position_one_vs_all(batch.logits, batch.target, **self._one_vs_all(batch))
+        return self._weight(batch.logits.shape[1], y.device).to(losses)[y] * losses
+
+    def _one_vs_all(self, batch: Batch) -> dict:
+        return dict(batch.positions, gamma=self.gamma if self.base == 'focal' else 0.0)
+
+    def _weight(self, num_classes: int, device: torch.device) -> Tensor:
+        return effective_number_weights(self.counts_for(num_classes, device), self.beta)

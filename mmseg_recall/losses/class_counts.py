@@ -1,5 +1,6 @@
 """What losses that know the training set's class counts share."""
 
+import warnings
 from typing import ClassVar
 
 import torch
@@ -38,16 +39,24 @@ class ClassCountsLoss(ClassTotalsLoss):
         self.min_count = min_count
         #: Whether the counts are to come from the training set.
         self.auto_class_counts = isinstance(class_counts, str) and class_counts == AUTO
-        self.register_buffer('class_counts', None)
         without = class_counts is None and self.counts_optional
-        if not without and not self.auto_class_counts:
-            self.set_class_counts(class_counts)
+        unknown = without or self.auto_class_counts
+        self.declare_state('class_counts', None if unknown else self.accepted_counts(class_counts))
+
+    @property
+    def has_class_counts(self) -> bool:
+        """Whether the loss is one with class counts, known already or not."""
+        return self.auto_class_counts or self.class_counts is not None
 
     def set_class_counts(self, class_counts) -> None:
         """Give the loss its counts, as the constructor takes them."""
-        counts = positive_class_counts(read_class_counts(class_counts), self.min_count)
+        counts = self.accepted_counts(class_counts)
         device = 'cpu' if self.class_counts is None else self.class_counts.device
         self.class_counts = counts.to(device)
+
+    def accepted_counts(self, class_counts) -> Tensor:
+        """The counts as numbers, ``(C,)`` float64, checked."""
+        return positive_class_counts(read_class_counts(class_counts), self.min_count)
 
     def counts_for(self, num_classes: int, device: torch.device) -> Tensor:
         """The counts, on a device; an error where they are not known or not as many."""
@@ -65,9 +74,25 @@ class ClassCountsLoss(ClassTotalsLoss):
         self.class_counts = self.class_counts.to(device)
         return self.class_counts
 
-    def _load_from_state_dict(self, state_dict, prefix, *args):
-        # What 'auto' counted before an interruption is taken from the checkpoint.
-        loaded = state_dict.get(f'{prefix}class_counts')
-        if self.class_counts is None and self.auto_class_counts and loaded is not None:
-            self.class_counts = torch.zeros_like(loaded)
-        super()._load_from_state_dict(state_dict, prefix, *args)
+    def load_state(self, name: str, loaded: Tensor) -> None:
+        if name != 'class_counts':
+            super().load_state(name, loaded)
+        elif self.auto_class_counts:
+            # What 'auto' counted before an interruption.
+            self.class_counts = loaded.double()
+        elif self.class_counts is None or not torch.equal(
+            self.class_counts, loaded.to(self.class_counts)
+        ):
+            warnings.warn(
+                f'the checkpoint has other class_counts than {type(self).__name__}: those of the '
+                f'config stay, {_short(self.class_counts)}, not {_short(loaded)}',
+                stacklevel=2,
+            )
+
+
+def _short(counts: Tensor | None) -> str:
+    """A few numbers of many."""
+    if counts is None:
+        return 'none'
+    first = ', '.join(f'{count:g}' for count in counts[:4].tolist())
+    return f'[{first}, ...] ({len(counts)})' if len(counts) > 4 else f'[{first}]'

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from ..functional import ClassTotals, select_totals
-from .base import ClassTotalsLoss
+from ..functional import select_totals, weighted_cross_entropy
+from .base import ClassTotalsLoss, Count
 
 
 class ClassWeightMixin(ClassTotalsLoss):
@@ -18,11 +18,34 @@ class ClassWeightMixin(ClassTotalsLoss):
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        self.register_buffer('class_weight', None, persistent=False)
+        self.declare_state('class_weight', saved=False)
+        self._normalizes = True
 
-    def set_class_weight(self, weight: Tensor | None) -> None:
-        """Weigh the classes by ``(C,)`` factors from now on; ``None`` for none."""
+    def set_class_weight(self, weight: Tensor | None, normalize: bool = True) -> None:
+        r"""Weigh the classes by ``(C,)`` factors from now on; ``None`` for none.
+
+        Args:
+            weight: The factors :math:`w`.
+            normalize: Divide the loss by the mean factor of the positions too, so that it is
+                :math:`\sum_n w_{y_n} l_n / \sum_n w_{y_n}`, as ``F.cross_entropy(weight=w)`` is.
+        """
         self.class_weight = weight
+        self._normalizes = normalize
+
+    def weighted(self, sums: Tensor, support: Tensor, count: Count) -> Tensor:
+        """The mean of the losses that ``sums`` are sums of, each class by its factor."""
+        if self.class_weight is None:
+            return weighted_cross_entropy(sums, torch.ones_like(support), count.valid)
+        if len(self.class_weight) != len(support):
+            raise ValueError(
+                f'class_weight has {len(self.class_weight)} numbers, but logits have '
+                f'C={len(support)} classes'
+            )
+        weight = self.class_weight.to(support)
+        denominator = count.valid
+        if self._normalizes:
+            denominator = denominator * (weight * support).sum() / support.sum().clamp_min(1)
+        return weighted_cross_entropy(sums, weight, denominator)
 
     def summed(self, logits: Tensor, target: Tensor, weight: Tensor, ignore_index: int) -> Tensor:
         r""":math:`\sum_n w_n l_n` of the positions' own losses, for what learns the weights.
@@ -36,23 +59,14 @@ class ClassWeightMixin(ClassTotalsLoss):
             ignore_index: Label that does not count.
         """
         totals = select_totals(
-            self.fields,
+            self.reads,
             logits,
             target,
             ignore_index=ignore_index,
             position_weight=weight,
             backend='reference',
-            **self.options(logits),
+            **self.options(logits.shape[1], logits.device),
         )
-        return self.loss_weight * self.from_totals(totals, torch.ones_like(weight.sum()))
-
-    def weight_for(self, totals: ClassTotals) -> Tensor:
-        """The factors, on the device and in the dtype of the totals."""
-        if self.class_weight is None:
-            return torch.ones_like(totals.support)
-        if len(self.class_weight) != len(totals.support):
-            raise ValueError(
-                f'class_weight has {len(self.class_weight)} numbers, but logits have '
-                f'C={len(totals.support)} classes'
-            )
-        return self.class_weight.to(totals.support)
+        one = torch.ones_like(totals.support.sum())
+        loss, _ = self.from_totals(totals, Count(one, one))
+        return self.loss_weight * loss

@@ -1,8 +1,10 @@
 """Geometric mean loss: every class by its mean probability."""
 
+import torch
 from torch import Tensor
 
 from ..functional import ClassTotals, geometric_mean
+from .base import Count
 from .class_counts import ClassCountsLoss
 
 
@@ -30,17 +32,17 @@ class GeometricMeanLoss(ClassCountsLoss):
         tensor(0.8370)
     """
 
-    fields = ('support', 'cross_entropy', 'confidence')
+    reads = ('support', 'cross_entropy', 'soft_true_positive')
     default_name = 'loss_geometric_mean'
     counts_optional = True
 
     def __init__(self, class_counts=None, **kwargs):
         super().__init__(class_counts, **kwargs)
 
-    def options(self, logits: Tensor) -> dict:
-        if self.class_counts is None and not self.auto_class_counts:
+    def options(self, num_classes: int, device: torch.device) -> dict:
+        if not self.has_class_counts:
             return {}
-        return dict(class_bias=self.counts_for(logits.shape[1], logits.device).log())
+        return dict(class_bias=self.counts_for(num_classes, device).log())
 
-    def from_totals(self, totals: ClassTotals, denominator: Tensor) -> Tensor:
-        return geometric_mean(totals.confidence, totals.cross_entropy, totals.support)
+    def from_totals(self, totals: ClassTotals, count: Count) -> tuple[Tensor, dict]:
+        return geometric_mean(totals.soft_true_positive, totals.cross_entropy, totals.support), {}

@@ -1,4 +1,4 @@
-"""Inverse-frequency cross entropy: every class the same say."""
+"""Inverse-frequency cross entropy: every class weighs the same."""
 
 from torch import Tensor
 
@@ -8,6 +8,7 @@ from ..functional import (
     inverse_frequency_weights,
     weighted_cross_entropy,
 )
+from .base import Count
 from .class_counts import ClassCountsLoss
 
 
@@ -35,16 +36,16 @@ class InverseFrequencyLoss(ClassCountsLoss):
         tensor(0.7201)
     """
 
-    fields = ('support', 'cross_entropy')
+    reads = ('support', 'cross_entropy')
     default_name = 'loss_inverse_frequency'
     counts_optional = True
 
     def __init__(self, class_counts=None, **kwargs):
         super().__init__(class_counts, **kwargs)
 
-    def from_totals(self, totals: ClassTotals, denominator: Tensor) -> Tensor:
-        if self.class_counts is None and not self.auto_class_counts:
-            return inverse_frequency(totals.cross_entropy, totals.support)
+    def from_totals(self, totals: ClassTotals, count: Count) -> tuple[Tensor, dict]:
+        if not self.has_class_counts:
+            return inverse_frequency(totals.cross_entropy, totals.support), {}
         counts = self.counts_for(len(totals.support), totals.support.device)
         weight = inverse_frequency_weights(counts)
-        return weighted_cross_entropy(totals.cross_entropy, weight, denominator)
+        return weighted_cross_entropy(totals.cross_entropy, weight, count.valid), {}

@@ -1,8 +1,10 @@
 """LDAM: a larger margin for rarer classes."""
 
+import torch
 from torch import Tensor
 
-from ..functional import ClassTotals, checks, ldam_margins, weighted_cross_entropy
+from ..functional import ClassTotals, checks, ldam_margins
+from .base import Count
 from .class_counts import ClassCountsLoss
 from .class_weight import ClassWeightMixin
 
@@ -31,7 +33,7 @@ class LDAMLoss(ClassWeightMixin, ClassCountsLoss):
         tensor(0.9741)
     """
 
-    fields = ('support', 'cross_entropy')
+    reads = ('support', 'cross_entropy')
     default_name = 'loss_ldam'
 
     def __init__(self, class_counts, max_margin: float = 0.5, scale: float = 30.0, **kwargs):
@@ -41,9 +43,9 @@ class LDAMLoss(ClassWeightMixin, ClassCountsLoss):
         )
         self.scale = checks.number('scale', scale, low=0, low_open=True, high_open=True)
 
-    def options(self, logits: Tensor) -> dict:
-        counts = self.counts_for(logits.shape[1], logits.device)
+    def options(self, num_classes: int, device: torch.device) -> dict:
+        counts = self.counts_for(num_classes, device)
         return dict(target_margin=ldam_margins(counts, self.max_margin), scale=self.scale)
 
-    def from_totals(self, totals: ClassTotals, denominator: Tensor) -> Tensor:
-        return weighted_cross_entropy(totals.cross_entropy, self.weight_for(totals), denominator)
+    def from_totals(self, totals: ClassTotals, count: Count) -> tuple[Tensor, dict]:
+        return self.weighted(totals.cross_entropy, totals.support, count), {}

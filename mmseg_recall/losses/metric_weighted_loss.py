@@ -5,7 +5,7 @@ from typing import Literal
 from torch import Tensor
 
 from ..functional import ClassTotals, checks, tversky_index, weighted_cross_entropy
-from .base import ClassTotalsLoss
+from .base import ClassTotalsLoss, Count
 
 #: (alpha, beta): the factors on false positives and false negatives of each metric.
 TVERSKY = dict(recall=(0, 1), precision=(1, 0), dice=(0.5, 0.5), jaccard=(1, 1))
@@ -42,7 +42,7 @@ class MetricWeightedLoss(ClassTotalsLoss):
         tensor(0.0212)
     """
 
-    fields = ('support', 'true_positive', 'predicted', 'cross_entropy')
+    reads = ('support', 'true_positive', 'predicted', 'cross_entropy')
     default_name = 'loss_metric_weighted'
 
     def __init__(
@@ -58,8 +58,8 @@ class MetricWeightedLoss(ClassTotalsLoss):
         beta = checks.number('tversky_beta', tversky_beta, low=0, high_open=True)
         self.alpha, self.beta = TVERSKY.get(metric, (alpha, beta))
 
-    def from_totals(self, totals: ClassTotals, denominator: Tensor) -> Tensor:
+    def from_totals(self, totals: ClassTotals, count: Count) -> tuple[Tensor, dict]:
         index = tversky_index(
             totals.true_positive, totals.support, totals.predicted, self.alpha, self.beta
         )
-        return weighted_cross_entropy(totals.cross_entropy, 1 - index, denominator)
+        return weighted_cross_entropy(totals.cross_entropy, 1 - index, count.valid), {}

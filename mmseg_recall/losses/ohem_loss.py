@@ -6,17 +6,18 @@ import torch
 from torch import Tensor
 
 from ..functional import (
-    ClassTotals,
     checks,
     keep_hardest,
     position_cross_entropy,
+    position_losses,
+    select_totals,
     sum_over_processes,
     weighted_cross_entropy,
 )
-from .base import ClassTotalsLoss
+from .base import BaseLoss, Batch
 
 
-class OHEMLoss(ClassTotalsLoss):
+class OHEMLoss(BaseLoss):
     r"""The mean cross entropy over the hardest valid positions.
 
     Kept are the :math:`\lfloor r V \rfloor` of the V valid positions with the largest cross
@@ -30,7 +31,7 @@ class OHEMLoss(ClassTotalsLoss):
         keep_ratio: :math:`r` in (0, 1]; 1 is cross entropy. Not used with ``thresh``.
         thresh: In (0, 1].
         min_kept: At least 1.
-        **kwargs: See :class:`ClassTotalsLoss`.
+        **kwargs: See :class:`BaseLoss`.
 
     Raises:
         ValueError: For an argument outside its range.
@@ -46,7 +47,6 @@ class OHEMLoss(ClassTotalsLoss):
         tensor(1.4100)
     """
 
-    fields = ('support', 'cross_entropy')
     default_name = 'loss_ohem'
 
     def __init__(
@@ -59,31 +59,44 @@ class OHEMLoss(ClassTotalsLoss):
         self.thresh = thresh
         self.min_kept = checks.integer('min_kept', min_kept, low=1)
 
-    def shared_fields(self, logits: Tensor) -> tuple[str, ...]:
-        return ()
+    def compute(self, batch: Batch) -> Tensor:
+        # More than totals: which positions are the hardest, over all classes.
+        selected = self._selected(batch)
+        cross_entropy = select_totals(
+            ('cross_entropy',),
+            batch.logits,
+            batch.target,
+            backend=self.backend,
+            **batch._replace(position_weight=self._weighted(selected, batch)).positions,
+        ).cross_entropy.sum()
+        # Ties share a weight: the number selected is the sum of the weights, not of the positions.
+        sums = torch.stack([cross_entropy.double(), selected.double().sum()])
+        if self._syncs:
+            sums = sum_over_processes(sums)
+        one = torch.ones_like(sums[:1])
+        return weighted_cross_entropy(sums[:1], one, sums[1].detach()).to(cross_entropy)
 
-    def totals(self, logits: Tensor, target: Tensor, call: dict) -> ClassTotals:
-        losses = position_cross_entropy(logits.detach(), target, **call)
+    def per_position(self, batch: Batch) -> Tensor:
+        weight = self._weighted(self._selected(batch), batch)
+        positions = batch._replace(position_weight=weight).positions
+        return position_losses(batch.logits, batch.target, **positions)[0]
+
+    def _selected(self, batch: Batch) -> Tensor:
+        """1 for each of the hardest positions, 0 for the others, shape of the target."""
+        losses = position_cross_entropy(batch.logits.detach(), batch.target, **batch.positions)
         # What is no number is as hard as can be: left out, a diverged model would not show.
-        losses.nan_to_num_(nan=math.inf, posinf=math.inf)
-        kept = keep_hardest(losses, self._count(losses), self._syncs)
-        weight = call['position_weight']
-        weight = kept if weight is None else kept * weight
-        totals = super().totals(logits, target, dict(call, position_weight=weight))
-        # Ties share a weight: the number kept is the sum of the weights, not of the positions.
-        return totals._replace(support=kept.sum().reshape(1).to(totals.cross_entropy))
+        losses = losses.nan_to_num(nan=math.inf, posinf=math.inf)
+        return keep_hardest(losses, self._count(losses), self._syncs)
+
+    @staticmethod
+    def _weighted(selected: Tensor, batch: Batch) -> Tensor:
+        weight = batch.position_weight
+        return selected if weight is None else selected * weight
 
     def _count(self, losses: Tensor) -> Tensor:
-        """How many to keep, of all processes."""
+        """How many to select, of all processes."""
         hard = losses > (-math.log(self.thresh) if self.thresh is not None else math.inf)
         counts = torch.stack([(losses >= 0).sum(), hard.sum()]).double()
         valid, hard = sum_over_processes(counts) if self._syncs else counts
         wanted = hard if self.thresh is not None else (self.keep_ratio * valid).floor()
         return torch.minimum(wanted.clamp_min(self.min_kept), valid)
-
-    def _denominator(self, totals: ClassTotals, target: Tensor, avg_factor) -> Tensor:
-        return totals.support.sum()
-
-    def from_totals(self, totals: ClassTotals, denominator: Tensor) -> Tensor:
-        weight = torch.ones_like(totals.cross_entropy)
-        return weighted_cross_entropy(totals.cross_entropy, weight, denominator)

@@ -1,5 +1,6 @@
 """Recall loss: cross entropy of each class times what the model misses of it."""
 
+import warnings
 from typing import Literal
 
 import torch
@@ -12,7 +13,8 @@ from ..functional import (
     recall,
     weighted_cross_entropy,
 )
-from .base import ClassTotalsLoss
+from .base import ClassTotalsLoss, Count
+from .state import outside_inference, starts_anew
 
 
 class RecallLoss(ClassTotalsLoss):
@@ -24,8 +26,13 @@ class RecallLoss(ClassTotalsLoss):
 
     with no gradient through :math:`w`. With ``alpha``, :math:`R_c` is replaced by its moving
     average :math:`\hat R_c = \alpha R_c + (1 - \alpha) \hat R_c^{t-1}`, which starts at 0 (plain
-    cross entropy), moves for the classes in the batch, in training mode only, and is the buffer
-    ``recall`` in checkpoints.
+    cross entropy), moves for the classes in the batch, in training mode only, and is ``recall`` in
+    checkpoints. A training that is resumed goes on with it; one that starts from a checkpoint
+    (``load_from``) starts it anew.
+
+    ``log_vars`` has the ``recall`` and the ``recall_weight`` of the last step, which classes were
+    ``present`` in its batch, and, with ``also_reads = ('soft_true_positive',)``, the
+    ``focal_weight``, the mean of 1 - p_y of each class.
 
     Args:
         alpha: ``None`` for the recall of the batch (segmentation, where every class has many
@@ -53,13 +60,14 @@ class RecallLoss(ClassTotalsLoss):
         >>> logits = torch.tensor([[2., 0.], [2., 0.], [2., 0.], [0., 1.]], requires_grad=True)
         >>> loss(logits, torch.tensor([0, 0, 1, 1]))  # class 0 is recalled, half of class 1 is not
         tensor(0.3050, grad_fn=<MulBackward0>)
-        >>> loss.last_recall
+        >>> loss.log_vars['recall']
         tensor([1.0000, 0.5000])
     """
 
     recall: Tensor | None
-    fields = ('support', 'true_positive', 'cross_entropy')
+    reads = ('support', 'true_positive', 'cross_entropy')
     default_name = 'loss_recall'
+    logs = ('recall', 'recall_weight', 'focal_weight')
 
     def __init__(
         self,
@@ -79,60 +87,63 @@ class RecallLoss(ClassTotalsLoss):
         self.normalizer = checks.choice('normalizer', normalizer, ('valid', 'weight', 'all'))
         self.min_false_negatives = checks.number('min_false_negatives', min_false_negatives, low=0)
         self.num_classes = num_classes
-        has_average = alpha is not None and num_classes is not None
-        self.register_buffer('recall', torch.zeros(num_classes) if has_average else None)
-        #: Recall and weight of the last batch and which classes were in it, for logging.
-        self.last_recall: Tensor | None = None
-        self.last_weight: Tensor | None = None
-        self.last_present: Tensor | None = None
-        #: Mean of 1 - p_y of each class, where ``fields`` has been given ``confidence`` for it.
-        self.last_focal_weight: Tensor | None = None
+        known = alpha is not None and num_classes is not None
+        self.declare_state('recall', torch.zeros(num_classes) if known else None)
+        self._just_loaded = False
 
-    def from_totals(self, totals: ClassTotals, denominator: Tensor) -> Tensor:
-        weight = 1 - self._recall(totals)
-        self.last_weight = weight
-        if totals.confidence is not None:
-            mean = totals.confidence.detach() / totals.support.clamp_min(1)
-            self.last_focal_weight = 1 - mean
-        if self.normalizer == 'weight':
-            denominator = (weight * totals.support).sum()
-        return weighted_cross_entropy(totals.cross_entropy, weight, denominator)
+    def from_totals(self, totals: ClassTotals, count: Count) -> tuple[Tensor, dict[str, Tensor]]:
+        current, present = self._recall(totals), totals.support > 0
+        weight = 1 - current
+        log_vars = dict(recall=current, recall_weight=weight, present=present)
+        if totals.soft_true_positive is not None:
+            mean = totals.soft_true_positive.detach() / totals.support.clamp_min(1)
+            log_vars['focal_weight'] = 1 - mean
+        denominator = dict(
+            valid=count.valid, weight=(weight * totals.support).sum(), all=count.all
+        )[self.normalizer]
+        return weighted_cross_entropy(totals.cross_entropy, weight, denominator), log_vars
 
     def _recall(self, totals: ClassTotals) -> Tensor:
-        """The recall this step weighs with; moves the average in training mode."""
+        """The recall this step weighs with."""
         current = recall(totals.true_positive, totals.support, self.min_false_negatives)
-        self.last_present = totals.support > 0
-        if self.alpha is not None:
-            average = self._average(current)
-            if self.training:
-                current = exponential_moving_average(
-                    average.to(current), current, self.last_present, self.alpha
-                )
-                average.copy_(current)
-            else:
-                current = average.to(current)
-        self.last_recall = current
-        return current
-
-    def _average(self, like: Tensor) -> Tensor:
-        """The buffer, made at the first batch where the number of classes was not given."""
-        if self.recall is None:
-            self.recall = torch.zeros_like(like)
-        if len(self.recall) != len(like):
+        if self.alpha is None:
+            return current
+        average = torch.zeros_like(current) if self.recall is None else self.recall.to(current)
+        if len(average) != len(current):
             raise ValueError(
                 f'num_classes, or the moving average of recall that was loaded, is for '
-                f'{len(self.recall)} classes, but logits have C={len(like)}'
+                f'{len(average)} classes, but logits have C={len(current)}'
             )
-        return self.recall
+        if not self.training:
+            return average
+        return exponential_moving_average(average, current, totals.support > 0, self.alpha)
 
-    def _denominator(self, totals: ClassTotals, target: Tensor, avg_factor) -> Tensor:
-        if self.normalizer == 'all':
-            return totals.support.new_full((), target.numel())
-        return super()._denominator(totals, target, avg_factor)
+    def remember(self, log_vars: dict[str, Tensor]) -> None:
+        if self.alpha is None:
+            return
+        if self.recall is None:
+            self.recall = outside_inference(log_vars['recall'])
+        else:
+            self.recall.copy_(log_vars['recall'])
 
-    def _load_from_state_dict(self, state_dict, prefix, *args):
-        # A loss built without num_classes can still load an average.
-        loaded = state_dict.get(f'{prefix}recall')
-        if self.recall is None and self.alpha is not None and loaded is not None:
-            self.recall = torch.zeros_like(loaded)
-        super()._load_from_state_dict(state_dict, prefix, *args)
+    def load_state(self, name: str, loaded: Tensor) -> None:
+        if self.alpha is None:
+            return  # another loss's
+        if self.recall is None:
+            self.recall = loaded.to(torch.promote_types(loaded.dtype, torch.float32), copy=True)
+        elif len(self.recall) == len(loaded):
+            self.recall.copy_(loaded)
+        else:
+            warnings.warn(
+                f'the moving average of recall in the checkpoint is for {len(loaded)} classes, '
+                f'not {len(self.recall)}: it starts anew',
+                stacklevel=2,
+            )
+        self._just_loaded = True
+
+    def train(self, mode: bool = True):
+        # The first moment at which MMEngine knows whether it resumes.
+        if mode and self._just_loaded and starts_anew():
+            self.recall = None if self.num_classes is None else self.recall.zero_()
+            self._just_loaded = False
+        return super().train(mode)

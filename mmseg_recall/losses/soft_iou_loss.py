@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ..functional import ClassTotals, checks, soft_iou, sum_over_processes
-from .base import ClassTotalsLoss
+from .base import Batch, ClassTotalsLoss, Count
 
 
 class SoftIoULoss(ClassTotalsLoss):
@@ -35,7 +35,7 @@ class SoftIoULoss(ClassTotalsLoss):
         tensor(0.6667)
     """
 
-    fields = ('support', 'confidence', 'probability')
+    reads = ('support', 'soft_true_positive', 'soft_predicted')
     default_name = 'loss_soft_iou'
 
     def __init__(
@@ -45,27 +45,37 @@ class SoftIoULoss(ClassTotalsLoss):
         self.per_image = per_image
         self.classes = checks.choice('classes', classes, ('present', 'all'))
 
-    def shared_fields(self, logits: Tensor) -> tuple[str, ...]:
-        return () if self.per_image else super().shared_fields(logits)
+    def shared_reads(self, logits: Tensor) -> tuple[str, ...]:
+        return () if self.per_image else super().shared_reads(logits)
 
-    def compute(self, logits: Tensor, target: Tensor, avg_factor, call: dict) -> Tensor:
+    def compute(self, batch: Batch) -> Tensor:
         if not self.per_image:
-            return super().compute(logits, target, avg_factor, call)
-        losses, seen = [], []
-        weight = call.pop('position_weight')
-        for n in range(max(len(logits), 1)):  # an empty batch is an empty image: all ranks sum
-            image = slice(n, n + 1)
-            part = None if weight is None else weight[image]
-            totals = self.totals(logits[image], target[image], dict(call, position_weight=part))
-            losses.append(self.from_totals(totals))
-            seen.append((totals.support.sum() > 0).to(losses[-1]))
+            return super().compute(batch)
         # The mean over the images of all processes that have something on them.
-        sums = torch.stack([torch.stack(losses).sum(), torch.stack(seen).sum()])
+        sums = torch.stack([self._of_image(batch, n) for n in range(max(len(batch.logits), 1))])
+        sums = sums.sum(0)
         if self._syncs:
             sums = sum_over_processes(sums)
         return sums[0] / sums[1].detach().clamp_min(1)
 
-    def from_totals(self, totals: ClassTotals, denominator: Tensor | None = None) -> Tensor:
+    def _of_image(self, batch: Batch, n: int) -> Tensor:
+        """The loss of an image, and 1 where it has a valid position; of an empty batch too."""
+        image = slice(n, n + 1)
+        weight = batch.position_weight
+        totals = self._totals(
+            batch._replace(
+                logits=batch.logits[image],
+                target=batch.target[image],
+                position_weight=None if weight is None else weight[image],
+            )
+        )
+        loss = self._soft_iou(totals)
+        return torch.stack([loss, (totals.support.sum() > 0).to(loss)])
+
+    def from_totals(self, totals: ClassTotals, count: Count) -> tuple[Tensor, dict]:
+        return self._soft_iou(totals), {}
+
+    def _soft_iou(self, totals: ClassTotals) -> Tensor:
         return soft_iou(
-            totals.confidence, totals.probability, totals.support, self.classes == 'all'
+            totals.soft_true_positive, totals.soft_predicted, totals.support, self.classes == 'all'
         )

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ..functional import ClassTotals, checks, weighted_cross_entropy
+from ..functional import ClassTotals, checks
+from .base import Count
 from .class_weight import ClassWeightMixin
 
 
@@ -32,7 +33,7 @@ class SoftmaxFocalLoss(ClassWeightMixin):
         tensor(0.3466)
     """
 
-    fields = ('support', 'focal')
+    reads = ('support', 'focal')
     default_name = 'loss_softmax_focal'
 
     def __init__(self, gamma: float = 1.0, alpha: Sequence[float] | None = None, **kwargs):
@@ -40,18 +41,18 @@ class SoftmaxFocalLoss(ClassWeightMixin):
         self.gamma = checks.number('gamma', gamma, low=0, high_open=True)
         self.alpha = None if alpha is None else _factors(alpha)
 
-    def options(self, logits: Tensor) -> dict:
+    def options(self, num_classes: int, device: torch.device) -> dict:
         return dict(focal_gamma=self.gamma)
 
-    def from_totals(self, totals: ClassTotals, denominator: Tensor) -> Tensor:
-        weight = self.weight_for(totals)
+    def from_totals(self, totals: ClassTotals, count: Count) -> tuple[Tensor, dict]:
+        focal = totals.focal
         if self.alpha is not None:
-            if len(self.alpha) != len(weight):
+            if len(self.alpha) != len(focal):
                 raise ValueError(
-                    f'alpha has {len(self.alpha)} numbers, but logits have C={len(weight)} classes'
+                    f'alpha has {len(self.alpha)} numbers, but logits have C={len(focal)} classes'
                 )
-            weight = weight * weight.new_tensor(self.alpha)
-        return weighted_cross_entropy(totals.focal, weight, denominator)
+            focal = focal * focal.new_tensor(self.alpha)
+        return self.weighted(focal, totals.support, count), {}
 
 
 def _factors(alpha: Sequence[float]) -> list[float]:

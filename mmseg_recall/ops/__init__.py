@@ -5,22 +5,37 @@ import warnings
 import torch
 from torch import Tensor
 
-from . import reference, streamed
+from . import operator, reference
 from .contract import ClassTotals, Options
+from .operator import position_cross_entropy
+from .reference import position_losses
 
 
-def _triton(logits: Tensor, target: Tensor, options: Options) -> ClassTotals:
+def _streamed() -> operator.Passes:
+    from . import streamed
+
+    return streamed.PASSES
+
+
+def _triton() -> operator.Passes:
     # Imported where it is used: it takes a second, and Triton need not be installed.
     from . import triton
 
-    return triton.class_totals(logits, target, options)
+    return triton.PASSES
 
+
+#: Each takes ``(logits, target, options)`` and gives :class:`ClassTotals`.
+BACKENDS = dict(
+    reference=reference.class_totals,
+    streamed=operator.register_backend('streamed', _streamed),
+    triton=operator.register_backend('triton', _triton),
+)
 
 _found_triton: bool | None = None
 
 
 def has_triton() -> bool:
-    """Whether the backend ``'triton'`` can be used: it is installed, and right on this GPU."""
+    """Whether the backend ``'triton'`` can be used: it is installed, and correct on this GPU."""
     # Looked for once; torch.compile warns about functools.cache.
     global _found_triton
     if _found_triton is None:
@@ -30,25 +45,46 @@ def has_triton() -> bool:
 
 def _find_triton() -> bool:
     try:
-        from . import triton
+        _triton()
     except ImportError:
         return False
     if not torch.cuda.is_available():
         return True
     try:
-        right, problem = triton.agrees_with(reference.class_totals, 'cuda'), 'its results differ'
+        correct, problem = _agrees_with_reference('triton', 'cuda'), 'its results differ'
     except Exception as error:  # whatever a compiler or driver may raise: there is another backend
-        right, problem = False, f'{type(error).__name__}: {error}'
-    if not right:
+        correct, problem = False, f'{type(error).__name__}: {error}'
+    if not correct:
         warnings.warn(
-            "backend 'triton' does not work on this GPU, 'streamed' takes its place; please "
+            "backend 'triton' does not work on this GPU, 'streamed' is used instead; please "
             f'report it: {problem}',
             stacklevel=4,
         )
-    return right
+    return correct
 
 
-#: Each takes ``(logits, target, options)`` and gives :class:`ClassTotals`.
-BACKENDS = dict(reference=reference.class_totals, streamed=streamed.class_totals, triton=_triton)
+def _agrees_with_reference(backend: str, device: torch.device | str) -> bool:
+    """Whether totals and gradient of a small batch are those of the reference on this device."""
+    generator = torch.Generator().manual_seed(0)
+    low = torch.randn(2, 5, 3, 4, generator=generator).to(device)
+    target = torch.randint(0, 5, (2, 7, 9), generator=generator).to(device)
+    target[:, 0] = 255
+    options = Options(255, None, None, 1.0, None, 2.0, False, frozenset(ClassTotals._fields))
 
-__all__ = ['BACKENDS', 'ClassTotals', 'Options', 'has_triton']
+    def results(name: str) -> Tensor:
+        logits = low.clone().requires_grad_()
+        totals = BACKENDS[name](logits, target, options)
+        sum((total * (n + 1)).sum() for n, total in enumerate(totals[3:])).backward()
+        return torch.cat([*totals, logits.grad.flatten()]).detach()
+
+    return torch.allclose(results(backend), results('reference'), rtol=1e-4, atol=1e-4)
+
+
+__all__ = [
+    'BACKENDS',
+    'ClassTotals',
+    'Options',
+    'has_triton',
+    'position_cross_entropy',
+    'position_losses',
+]

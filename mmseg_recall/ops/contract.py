@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 #: The totals a gradient flows through; the others are counts.
-DIFFERENTIABLE = ('cross_entropy', 'confidence', 'probability', 'focal')
+DIFFERENTIABLE = ('cross_entropy', 'soft_true_positive', 'soft_predicted', 'focal')
 
 
 class ClassTotals(NamedTuple):
@@ -17,9 +17,19 @@ class ClassTotals(NamedTuple):
     true_positive: Tensor | None
     predicted: Tensor | None
     cross_entropy: Tensor | None
-    confidence: Tensor | None
-    probability: Tensor | None
+    soft_true_positive: Tensor | None
+    soft_predicted: Tensor | None
     focal: Tensor | None
+
+    @property
+    def confidence(self) -> Tensor | None:
+        """The earlier name of ``soft_true_positive``."""
+        return self.soft_true_positive
+
+    @property
+    def probability(self) -> Tensor | None:
+        """The earlier name of ``soft_predicted``."""
+        return self.soft_predicted
 
 
 class Options(NamedTuple):
@@ -32,7 +42,7 @@ class Options(NamedTuple):
     position_weight: Tensor | None
     focal_gamma: float | None
     align_corners: bool
-    fields: frozenset[str]
+    fields: tuple[str, ...] | frozenset[str]
 
 
 def compute_dtype(logits: Tensor) -> torch.dtype:

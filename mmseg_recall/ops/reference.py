@@ -28,22 +28,76 @@ def _class_totals(logits: Tensor, target: Tensor, options: Options) -> ClassTota
         return total.index_add(0, index, values.double()).to(logits.dtype)
 
     def focal() -> Tensor:
-        # The floor keeps the derivative of (1-p)^gamma finite at p = 1 for gamma < 1.
-        doubt = (1 - p_y).clamp_min(torch.finfo(logits.dtype).tiny)
-        return per_class(y, -weight * doubt**options.focal_gamma * log_p_y)
+        return per_class(y, -weight * _one_minus_p(p_y) ** options.focal_gamma * log_p_y)
 
     compute = dict(
         support=lambda: per_class(y, valid),
         true_positive=lambda: per_class(y, valid & (prediction == y)),
         predicted=lambda: per_class(prediction, valid),
         cross_entropy=lambda: per_class(y, -weight * log_p_y),
-        confidence=lambda: per_class(y, weight * p_y),
-        probability=lambda: (weight[:, None] * log_p.exp()).double().sum(0).to(logits.dtype),
+        soft_true_positive=lambda: per_class(y, weight * p_y),
+        soft_predicted=lambda: (weight[:, None] * log_p.exp()).double().sum(0).to(logits.dtype),
         focal=focal,
     )
     return ClassTotals(
         *(compute[name]() if name in options.fields else None for name in ClassTotals._fields)
     )
+
+
+def gradient(logits: Tensor, target: Tensor, options: Options, grads: ClassTotals) -> Tensor:
+    """The gradient that the other backends compute, differentiable again.
+
+    The formula is derived in :mod:`.streamed`; ``grads`` are those of the totals, ``None`` where
+    the loss does not depend on one.
+    """
+    with torch.autocast(logits.device.type, enabled=False):
+        full, valid, y, weight = flat_positions(logits.to(compute_dtype(logits)), target, options)
+        log_p = _scaled(full, y, options).log_softmax(1)
+        one_hot = F.one_hot(y, full.shape[1])
+        pull = _pull(log_p.gather(1, y[:, None])[:, 0], y, options.focal_gamma, grads)
+        p = log_p.exp()
+        flat = pull[:, None] * (p - one_hot)
+        if grads.soft_predicted is not None:
+            q = grads.soft_predicted
+            flat = flat + p * (q - (p * q).sum(1, keepdim=True))
+        flat = torch.where(valid[:, None], flat * (options.scale * weight)[:, None], 0.0)
+        result = flat.view(*target.shape, -1).movedim(-1, 1)
+        if logits.shape[2:] != target.shape[1:]:
+            result = torch.ops.aten.upsample_bilinear2d_backward(
+                result.contiguous(), target.shape[1:], logits.shape, options.align_corners
+            )
+        return result.to(logits.dtype)
+
+
+def _pull(log_p_y: Tensor, y: Tensor, gamma: float | None, grads: ClassTotals) -> Tensor:
+    """s_y - i_y p_y + f_y [(1-p_y)^g - g p_y (1-p_y)^(g-1) log p_y]."""
+    pull = torch.zeros_like(log_p_y)
+    p_y = log_p_y.exp()
+    if grads.cross_entropy is not None:
+        pull = pull + grads.cross_entropy[y]
+    if grads.soft_true_positive is not None:
+        pull = pull - grads.soft_true_positive[y] * p_y
+    if grads.focal is not None:
+        one_minus_p = _one_minus_p(p_y)
+        slope = gamma * p_y * log_p_y * one_minus_p ** (gamma - 1)
+        pull = pull + grads.focal[y] * (one_minus_p**gamma - slope)
+    return pull
+
+
+def position_losses(logits: Tensor, target: Tensor, options: Options) -> tuple[Tensor, Tensor]:
+    """See :func:`mmseg_recall.functional.position_losses`."""
+    with torch.autocast(logits.device.type, enabled=False):
+        full, valid, y, weight = flat_positions(logits.to(compute_dtype(logits)), target, options)
+        log_p_y = _scaled(full, y, options).log_softmax(1).gather(1, y[:, None])[:, 0]
+        losses = -weight * log_p_y
+        if options.focal_gamma is not None:
+            losses = losses * _one_minus_p(log_p_y.exp()) ** options.focal_gamma
+        return torch.where(valid, losses, 0.0).view(target.shape), y.view(target.shape)
+
+
+def _one_minus_p(p_y: Tensor) -> Tensor:
+    """1 - p_y; the floor keeps the derivative of (1-p)^gamma finite at p = 1 for gamma < 1."""
+    return (1 - p_y).clamp_min(torch.finfo(p_y.dtype).tiny)
 
 
 def flat_positions(logits: Tensor, target: Tensor, options: Options) -> tuple[Tensor, ...]:

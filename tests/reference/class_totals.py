@@ -16,7 +16,7 @@ def class_totals(
     """Logits as a list of positions, each a list of C numbers; targets as a list of labels."""
     num_classes = len(logits[0])
     names = ['support', 'true_positive', 'predicted']
-    names += ['cross_entropy', 'confidence', 'probability', 'focal']
+    names += ['cross_entropy', 'soft_true_positive', 'soft_predicted', 'focal']
     totals = {name: [0.0] * num_classes for name in names}
     for n, (z, y) in enumerate(zip(logits, target)):
         weight = 1.0 if position_weight is None else position_weight[n]
@@ -35,9 +35,9 @@ def class_totals(
         totals['true_positive'][y] += predicted == y
         totals['predicted'][predicted] += 1
         totals['cross_entropy'][y] -= weight * math.log(p[y])
-        totals['confidence'][y] += weight * p[y]
+        totals['soft_true_positive'][y] += weight * p[y]
         for c in range(num_classes):
-            totals['probability'][c] += weight * p[c]
+            totals['soft_predicted'][c] += weight * p[c]
         if focal_gamma is not None:
             totals['focal'][y] -= weight * (1 - p[y]) ** focal_gamma * math.log(p[y])
     return totals

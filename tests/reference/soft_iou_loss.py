@@ -10,14 +10,14 @@ def soft_iou_loss(logits, target, position_weight=None, classes='present'):
     """(loss, gradient) of 1 - mean I_c / U_c over all positions together."""
     num_classes = len(logits[0])
     positions = list(counted(logits, target, position_weight))
-    support, intersection, probability = ([0.0] * num_classes for _ in range(3))
+    support, intersection, soft_predicted = ([0.0] * num_classes for _ in range(3))
     for _, z, y, weight in positions:
         p = softmax(z)
         support[y] += 1
         intersection[y] += weight * p[y]
         for c in range(num_classes):
-            probability[c] += weight * p[c]
-    union = [support[c] + probability[c] - intersection[c] for c in range(num_classes)]
+            soft_predicted[c] += weight * p[c]
+    union = [support[c] + soft_predicted[c] - intersection[c] for c in range(num_classes)]
     meant = [c for c in range(num_classes) if classes == 'all' or support[c] > 0]
     loss = 1 - sum(intersection[c] / union[c] for c in meant) / len(meant)
 

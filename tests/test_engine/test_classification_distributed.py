@@ -9,8 +9,8 @@ from mmpretrain.registry import MODELS
 from torch import nn
 
 from mmseg_recall.engine.runner import AnyDeviceRunner
+from tests import tiny_images
 from tests.processes import in_two_processes
-from tests.test_classification import tiny_images
 from tests.tolerances import DISTRIBUTED, assert_relative
 
 SCOPE = 'mmpretrain'

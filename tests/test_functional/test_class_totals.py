@@ -41,8 +41,8 @@ def test_signature_is_the_contract():
         'true_positive',
         'predicted',
         'cross_entropy',
-        'confidence',
-        'probability',
+        'soft_true_positive',
+        'soft_predicted',
         'focal',
     )
 

@@ -43,28 +43,34 @@ def test_inverse_frequency():
 
 
 def test_soft_iou():
-    confidence, probability = torch.tensor([2.0, 1.0, 0.0]), torch.tensor([3.0, 1.5, 0.5])
+    soft_true_positive, soft_predicted = (
+        torch.tensor([2.0, 1.0, 0.0]),
+        torch.tensor([3.0, 1.5, 0.5]),
+    )
     support = torch.tensor([4.0, 1.0, 0.0])
     ious = [2 / 5, 1 / 1.5]
-    value = soft_iou(confidence, probability, support)
+    value = soft_iou(soft_true_positive, soft_predicted, support)
     assert value.item() == pytest.approx(1 - sum(ious) / 2)
-    value = soft_iou(confidence, probability, support, all_classes=True)
+    value = soft_iou(soft_true_positive, soft_predicted, support, all_classes=True)
     assert value.item() == pytest.approx(1 - sum(ious) / 3)
     assert soft_iou(torch.zeros(3), torch.zeros(3), torch.zeros(3), all_classes=True).item() == 0
-    assert soft_iou(confidence, torch.full_like(probability, torch.nan), support).isnan()
+    assert soft_iou(soft_true_positive, torch.full_like(soft_predicted, torch.nan), support).isnan()
 
 
 def test_geometric_mean():
-    confidence, support = torch.tensor([2.0, 1.0, 0.0]), torch.tensor([4.0, 8.0, 0.0])
-    value = geometric_mean(confidence, torch.zeros(3), support)
+    soft_true_positive, support = torch.tensor([2.0, 1.0, 0.0]), torch.tensor([4.0, 8.0, 0.0])
+    value = geometric_mean(soft_true_positive, torch.zeros(3), support)
     assert value.item() == pytest.approx(math.log(4))
 
 
 def test_geometric_mean_where_the_confidence_is_too_small():
     """The mean cross entropy takes its place, and takes the gradient."""
-    confidence = torch.tensor([0.0, 1.0], requires_grad=True)
+    soft_true_positive = torch.tensor([0.0, 1.0], requires_grad=True)
     cross_entropy = torch.tensor([600.0, 3.0], requires_grad=True)
-    value = geometric_mean(confidence, cross_entropy, torch.tensor([2.0, 1.0]))
+    value = geometric_mean(soft_true_positive, cross_entropy, torch.tensor([2.0, 1.0]))
     value.backward()
     assert value.item() == 150
-    assert cross_entropy.grad.tolist() == [0.25, 0] and confidence.grad.tolist() == [0, -0.5]
+    assert cross_entropy.grad.tolist() == [0.25, 0] and soft_true_positive.grad.tolist() == [
+        0,
+        -0.5,
+    ]

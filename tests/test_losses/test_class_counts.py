@@ -78,11 +78,26 @@ def test_auto_takes_its_counts_from_a_checkpoint(build, batch):
     assert model['loss'](*batch) == counted(*batch)
 
 
-def test_counts_are_saved(build):
+def test_explicit_counts_win_over_a_checkpoint(build, recwarn):
+    saved = build(class_counts=COUNTS).state_dict()
+    assert saved['class_counts'].tolist() == COUNTS
+    same, other = build(class_counts=COUNTS), build(class_counts=[1, 2, 3])
+    recwarn.clear()
+    same.load_state_dict(saved)
+    assert not recwarn
+    name = build.func.__name__
+    message = f'the checkpoint has other class_counts than {name}: those of the config stay'
+    with pytest.warns(UserWarning, match=message):
+        other.load_state_dict(saved)
+    assert other.class_counts.tolist() == [1, 2, 3]
+    assert same.class_counts.tolist() == COUNTS
+
+
+def test_a_checkpoint_of_another_loss(build):
+    """It has no counts, which is no reason not to load it."""
     loss = build(class_counts=COUNTS)
-    other = build(class_counts=[1, 2, 3, 4, 5])
-    other.load_state_dict(loss.state_dict())
-    assert other.class_counts.tolist() == COUNTS
+    loss.load_state_dict({}, strict=True)
+    assert loss.class_counts.tolist() == COUNTS
 
 
 def test_another_number_of_classes(build):

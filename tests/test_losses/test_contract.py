@@ -188,8 +188,61 @@ def test_calls_of_both_libraries(build):
     assert build()(logits, target.clamp_max(4), avg_factor=6).isfinite()
     assert build()(logits, target, weight=None, ignore_index=255).isfinite()
     assert build()(logits, target, avg_factor=torch.tensor(6), reduction_override='mean').isfinite()
-    with pytest.raises(ValueError, match="reduction_override must be one of None, 'mean'"):
-        build()(logits, target, reduction_override='none')
+    with pytest.raises(ValueError, match="reduction_override must be one of None, 'mean', 'none'"):
+        build()(logits, target, reduction_override='sum')
+    with pytest.raises(TypeError, match='algin_corners'):
+        build()(logits, target, algin_corners=True)
+    with pytest.raises(TypeError, match="ignore_index must be an integer, but got 'a'"):
+        build()(logits, target, ignore_index='a')
+
+
+def test_leftovers_of_cross_entropy(build):
+    """What a _base_ config's CrossEntropyLoss leaves behind changes nothing."""
+    batch = make_batch((6, 5), (6,))
+    leftovers = dict(use_mask=False, avg_non_ignore=True, reduction='mean', class_weight=None)
+    assert build(use_sigmoid=False, **leftovers)(*batch) == build()(*batch)
+
+
+#: No mean over positions: a pixel sampler cannot rank by them.
+NOT_PER_POSITION = {
+    'soft IoU',
+    'soft IoU, all classes',
+    'soft IoU per image',
+    'geometric mean',
+    'geometric mean, plain',
+}
+
+
+@pytest.mark.parametrize('name', sorted(CONFIGS.keys() - NOT_PER_POSITION))
+@pytest.mark.parametrize('shapes', [((6, 5), (6,)), ((2, 5, 4, 3), (2, 9, 7))], ids=str)
+def test_losses_of_positions(name, shapes):
+    """Their mean over the valid (OHEM: selected) positions is the loss, with its gradient."""
+    logits, target = make_batch(*shapes)
+    logits.requires_grad_()
+    loss = make(name)
+    losses = loss(logits, target, reduction_override='none')
+    assert losses.shape == target.shape and not losses[target == 255].any()
+    assert 'recall' not in loss.state_dict(), 'the state moved'
+    valid = (target != 255).sum()
+    selected = (losses != 0).sum() if name.startswith('OHEM') else valid
+    mean = losses.sum() / selected
+    (gradient,) = torch.autograd.grad(mean, logits)
+    value = loss(logits, target)
+    torch.testing.assert_close(mean, value, **FLOAT64)
+    torch.testing.assert_close(gradient, torch.autograd.grad(value, logits)[0], **FLOAT64)
+
+
+@pytest.mark.parametrize('name', sorted(NOT_PER_POSITION))
+def test_no_losses_of_positions(name):
+    with pytest.raises(ValueError, match="reduction_override='none' has no meaning for .*Loss"):
+        make(name)(*make_batch((6, 5), (6,)), reduction_override='none')
+
+
+@pytest.mark.parametrize('size', [(3, 9), (9, 3), (5, 4)], ids=str)
+def test_a_label_smaller_than_the_logits(build, size):
+    """It was cropped or transposed."""
+    with pytest.raises(ValueError, match='target must be of the resolution of logits or a higher'):
+        build()(torch.randn(1, 5, 5, 5), torch.zeros(1, *size, dtype=torch.long))
 
 
 @pytest.mark.parametrize('name', CONFIGS)

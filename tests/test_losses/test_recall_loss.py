@@ -75,7 +75,7 @@ def test_weight_normalizer_is_cross_entropy_with_weights():
     logits, target = make_batch((2, 5, 7, 6), (2, 7, 6))
     loss = RecallLoss(normalizer='weight')
     value = loss(logits, target)
-    expected = F.cross_entropy(logits, target, loss.last_weight, ignore_index=255)
+    expected = F.cross_entropy(logits, target, loss.log_vars['recall_weight'], ignore_index=255)
     torch.testing.assert_close(value, expected, **FLOAT64)
 
 
@@ -94,14 +94,16 @@ def test_it_is_one_minus_recall_that_weighs():
     logits = torch.tensor([[5.0, 0.0], [5.0, 0.0]], requires_grad=True)
     loss = RecallLoss()
     loss(logits, torch.tensor([0, 1])).backward()
-    assert loss.last_recall.tolist() == [1, 0] and loss.last_weight.tolist() == [0, 1]
+    assert loss.log_vars['recall'].tolist() == [1, 0] and loss.log_vars[
+        'recall_weight'
+    ].tolist() == [0, 1]
     assert (logits.grad[0] == 0).all() and (logits.grad[1] != 0).all()
 
 
 def test_no_gradient_through_the_weight():
     loss = RecallLoss(alpha=0.5)
     loss(torch.randn(8, 3, requires_grad=True), torch.randint(0, 3, (8,)))
-    assert not loss.last_weight.requires_grad and not loss.recall.requires_grad
+    assert not loss.log_vars['recall_weight'].requires_grad and not loss.recall.requires_grad
 
 
 def test_state_moves_in_training_only_and_survives():
@@ -147,7 +149,14 @@ def test_batch_recall_has_no_state():
         (TypeError, 'num_classes must be an integer .* but got 2.0', dict(num_classes=2.0)),
         (TypeError, "loss_weight must be a number .* but got '1'", dict(loss_weight='1')),
         (ValueError, 'use_sigmoid must be one of False, but got True', dict(use_sigmoid=True)),
-        (TypeError, 'no argument class_weight.*_delete_=True', dict(class_weight=[1.0])),
+        (TypeError, 'no argument weights.*_delete_=True', dict(weights=[1.0])),
+        (
+            ValueError,
+            r'class_weight must be one of None, but got \[1.0\]',
+            dict(class_weight=[1.0]),
+        ),
+        (ValueError, "reduction must be one of 'mean', but got 'sum'", dict(reduction='sum')),
+        (TypeError, "ignore_index must be an integer, but got 'a'", dict(ignore_index='a')),
         (ValueError, "backend must be one of .* but got 'x'", dict(backend='x')),
     ],
 )

@@ -16,7 +16,7 @@ from tests.tiny_images import CLASSES, build_model
 TOOL = TOOLS / 'analysis_tools/calibrate.py'
 CONFIG = """
 default_scope = 'mmpretrain'
-custom_imports = dict(imports='tests.test_classification.tiny_images')
+custom_imports = dict(imports='tests.tiny_images')
 model = dict(
     type='ImageClassifier',
     data_preprocessor=dict(num_classes=3, mean=[0] * 3, std=[1] * 3, to_rgb=False),

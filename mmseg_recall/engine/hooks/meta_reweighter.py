@@ -82,7 +82,7 @@ class MetaReweighter(MetaHook):
         return _weights(learned)[target]
 
     def apply(self, learned: Tensor) -> None:
-        self.loss.set_class_weight(_weights(learned))
+        self.loss.set_class_weight(_weights(learned), normalize=False)  # 1 on average already
 
     def shown(self, learned: Tensor) -> dict[int, float]:
         return dict(enumerate(_weights(learned).tolist()))

@@ -7,6 +7,7 @@ from mmengine.registry import HOOKS
 from torch import Tensor, nn
 
 from ...functional import checks
+from ...losses import ClassTotalsLoss
 
 
 @HOOKS.register_module()
@@ -52,7 +53,7 @@ class RecallWeightsHook(Hook):
             )
         if self.focal_weight:
             for loss in self._losses.values():
-                loss.fields = tuple({*loss.fields, 'confidence'})
+                loss.also_reads = ('soft_true_positive',)
         self._sums.clear()
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
@@ -62,15 +63,17 @@ class RecallWeightsHook(Hook):
         if self.every_n_train_iters(runner, self.interval) and self._sums:
             self._write(runner)
 
-    def _add(self, prefix: str, loss: nn.Module) -> None:
-        if loss.last_recall is None:
+    def _add(self, prefix: str, loss: ClassTotalsLoss) -> None:
+        if not loss.log_vars:
             return
-        present = loss.last_present.float()
-        values = [loss.last_recall, loss.last_weight]
-        if self.focal_weight:
-            values.append(loss.last_focal_weight)
+        present = loss.log_vars['present'].float()
+        values = [loss.log_vars[name] for name in self._names]
         row = torch.stack([present, *(present * value for value in values)])
         self._sums[prefix] = self._sums[prefix] + row if prefix in self._sums else row
+
+    @property
+    def _names(self) -> tuple[str, ...]:
+        return ('recall', 'recall_weight', *(['focal_weight'] if self.focal_weight else []))
 
     def _write(self, runner) -> None:
         names = runner.train_dataloader.dataset.metainfo.get('classes')
@@ -79,14 +82,18 @@ class RecallWeightsHook(Hook):
         host = torch.cat([self._sums[prefix] for prefix in prefixes], 1).cpu()  # the one copy
         scalars = {}
         for prefix, part in zip(prefixes, host.split(sizes, 1)):
-            scalars.update(_scalars(prefix, part.tolist(), names))
+            scalars.update(_scalars(prefix, part.tolist(), self._names, names))
         runner.visualizer.add_scalars(scalars, step=runner.iter + 1)
         self._sums.clear()
 
 
-def recall_losses(model: nn.Module) -> dict[str, nn.Module]:
-    """The losses of a model that keep their last recall, by the prefix of their scalars."""
-    found = {name: part for name, part in model.named_modules() if hasattr(part, 'last_recall')}
+def recall_losses(model: nn.Module) -> dict[str, ClassTotalsLoss]:
+    """The losses of a model that log their recall, by the prefix of their scalars."""
+    found = {
+        name: part
+        for name, part in model.named_modules()
+        if isinstance(part, ClassTotalsLoss) and 'recall' in part.logs
+    }
     if len(found) == 1:
         return {'': next(iter(found.values()))}
     return {_prefix(name): part for name, part in found.items()}
@@ -97,11 +104,11 @@ def _prefix(module_name: str) -> str:
     return ''.join(f'{part}/' for part in parts)
 
 
-def _scalars(prefix: str, sums: list[list[float]], names) -> dict[str, float]:
+def _scalars(prefix: str, sums: list[list[float]], kinds, classes) -> dict[str, float]:
     scalars = {}
     for c, (count, *values) in enumerate(zip(*sums)):
         if count:
-            name = str(names[c] if names else c).replace('loss', 'l_oss')
-            for kind, value in zip(('recall', 'recall_weight', 'focal_weight'), values):
+            name = str(classes[c] if classes else c).replace('loss', 'l_oss')
+            for kind, value in zip(kinds, values):
                 scalars[f'{prefix}{kind}/{name}'] = value / count
     return scalars

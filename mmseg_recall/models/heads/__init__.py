@@ -1,4 +1,4 @@
-"""Heads for long-tailed classification."""
+"""Heads for long-tailed classification, and decode heads at the resolution of their logits."""
 
 from ...rooms import exports
 
@@ -6,6 +6,7 @@ from ...rooms import exports
 MODULES = {
     'ensemble_head': ('mmpretrain', ('EnsembleHead',)),
     'learnable_weight_scaling_head': ('mmpretrain', ('LearnableWeightScalingHead',)),
+    'low_resolution': ('mmseg', ()),
     'sdn_head': ('mmpretrain', ('SDNHead',)),
 }
 

@@ -16,12 +16,9 @@ from mmseg.models.decode_heads import FCNHead
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 
-from mmseg_recall.engine.hooks.low_resolution_loss_hook import (
-    LowResolutionLossHook,
-    loss_by_feat,
-    why_not,
-)
+from mmseg_recall.engine.hooks.low_resolution_loss_hook import LowResolutionLossHook
 from mmseg_recall.losses import LOSSES
+from mmseg_recall.models.heads.low_resolution import loss_by_feat, why_not
 from tests.tolerances import FLOAT64, assert_within_budget
 from tests.toy_runner import toy_config
 

@@ -109,7 +109,7 @@ def test_sum_of_the_positions_own_losses(loss):
     logits = torch.randn(6, CLASSES, dtype=torch.double, generator=generator)
     target = torch.tensor([0, 3, 3, 9, 255, 5])
     weight = torch.rand(6, dtype=torch.double, generator=generator, requires_grad=True)
-    loss.set_class_weight(torch.linspace(0.5, 1.5, CLASSES))
+    loss.set_class_weight(torch.linspace(0.5, 1.5, CLASSES), normalize=False)
     own = torch.stack([loss(logits[n : n + 1], target[n : n + 1]) for n in range(6)])
     value = loss.summed(logits, target, weight, 255)
     torch.testing.assert_close(value, (weight * own).sum(), **FLOAT64)
@@ -151,7 +151,7 @@ def test_segmentation_resumed_equals_uninterrupted(tmp_path):
 def test_images_of_the_tail_gain_weight(tmp_path):
     """Cross entropy on nine tenths of one class: a balanced batch asks for the others."""
     pytest.importorskip('mmpretrain')
-    from tests.test_hooks import test_meta_sampler_hook  # noqa: F401  registers LongTail
+    from tests.test_engine.test_hooks import test_meta_sampler_hook  # noqa: F401  registers LongTail
     from tests.tiny_images import build_runner
 
     # tau=0: plain cross entropy that takes class weights

@@ -11,6 +11,7 @@ from mmseg_recall.losses import RecallLoss
 from tests.toy_runner import build_toy_runner
 
 HOOK = dict(type='RecallWeightsHook', interval=2)
+KINDS = ('recall', 'recall_weight')
 
 
 def lines(work_dir):
@@ -83,12 +84,15 @@ def test_the_same_curves_in_tensorboard(tmp_path):
 
 def test_means_leave_out_absent_classes():
     sums = [[2.0, 0.0], [1.0, 0.0], [0.5, 0.0]]
-    assert _scalars('', sums, ('road', 'pole')) == {'recall/road': 0.5, 'recall_weight/road': 0.25}
-    assert _scalars('a/', sums, None) == {'a/recall/0': 0.5, 'a/recall_weight/0': 0.25}
+    assert _scalars('', sums, KINDS, ('road', 'pole')) == {
+        'recall/road': 0.5,
+        'recall_weight/road': 0.25,
+    }
+    assert _scalars('a/', sums, KINDS, None) == {'a/recall/0': 0.5, 'a/recall_weight/0': 0.25}
 
 
 def test_no_name_contains_loss():
-    assert 'loss' not in ''.join(_scalars('', [[1.0], [1.0], [0.0]], ('glossy ibis',)))
+    assert 'loss' not in ''.join(_scalars('', [[1.0], [1.0], [0.0]], KINDS, ('glossy ibis',)))
 
 
 def test_several_losses_are_told_apart():
