@@ -1,23 +1,26 @@
-"""The labels of one strip, checked."""
+"""Valid positions and class indices, from checked labels."""
 
 import torch
 from torch import Tensor
 
 
 def valid_and_index(target: Tensor, ignore_index: int) -> tuple[Tensor, Tensor]:
-    """``split_labels`` of labels that have been checked."""
+    """What :func:`split_labels` returns, for labels that have already been checked."""
     valid = target != ignore_index
     return valid, (target * valid).long()
 
 
 def split_labels(target: Tensor, num_classes: int, ignore_index: int) -> tuple[Tensor, Tensor]:
-    """Split labels into (valid, index), the index safe to gather and scatter with.
+    """Split labels into (valid, index), where the index is safe to gather and scatter with.
 
-    A label outside [0, C) that is not ``ignore_index`` is a ``ValueError`` on CPU. On CUDA reading
-    the values would make the host wait for the device, so there it is a device-side assert.
+    On CUDA, reading the labels would make the host wait for the device, so a wrong label is a
+    device-side assert there.
 
     Returns:
-        valid (bool) and the label as int64, 0 where not valid.
+        Whether each position is valid (bool), and its label as int64, 0 where it is not valid.
+
+    Raises:
+        ValueError: On CPU, for a label outside [0, C) that is not ``ignore_index``.
     """
     valid, index = valid_and_index(target, ignore_index)
     if index.numel() == 0:

@@ -1,9 +1,10 @@
-"""Strip by strip: nothing of the size of the full-resolution logits ever exists.
+"""Strip by strip: nothing of the size of the full-resolution logits is ever allocated.
 
-Both passes walk over the strips of :mod:`.strips`. Forward keeps only its inputs; backward computes
-the exponentials again, unless all is one strip, which is kept. The true class is taken out of a
-strip: with e_y its exponential and r the sum of the others, p_y = e_y / (e_y + r) and
-1 - p_y = r / (e_y + r), neither a difference of nearly equal numbers.
+Both passes go through the strips of :mod:`.strips`. Forward saves only its inputs, and backward
+computes the exponentials again, unless the batch is a single strip, which is saved. The true class
+is separated from the others: with e_y its exponential and r the sum of the other exponentials,
+p_y = e_y / (e_y + r) and 1 - p_y = r / (e_y + r), neither of them a difference of nearly equal
+numbers.
 
 The gradient. Per position with label y and weight w, with u = scale * (z + bias - margin[y] at y),
 p = softmax(u), and s, i, q, f the gradients of the loss with respect to S, I, P, F:
@@ -17,13 +18,13 @@ p = softmax(u), and s, i, q, f the gradients of the loss with respect to S, I, P
     a    = w (s_y - i_y p_y + f_y [(1-p_y)^g - g p_y (1-p_y)^(g-1) log p_y])
     dL/dz_j = scale * ( p_j (a + w (q_j - sum_k q_k p_k)) - a 1[j=y] )
 
-What bounds it: reading and writing a strip in the cache, three times forward and five times
-backward. At the target's resolution that is one exp for each logit and pass; upsampled eight times,
-two for each eight rows, and products (see :class:`.strips._Window`). Beside it stand some twenty
-operations for each position, whose share is that of one class: the true class is fetched and put
-back, and the sums per class go one position after the other. And it takes some seventy calls to
-start the operations of a strip, for which threads wait for each other: hence strips are larger than
-the nearest cache.
+What bounds the speed: a strip is read and written in the cache, three times forward and five times
+backward. At the target's resolution each pass takes one exp for each logit; with logits upsampled
+eight times, two for each eight rows, and products (see :class:`.strips._Window`). In addition there
+are some twenty operations for each position, which cost as much as one class: the true class is
+gathered and scattered, and the sums per class go through the positions one after the other. The
+operations of a strip take some seventy calls, during which the threads wait for each other: hence
+strips are larger than the fastest cache.
 """
 
 import functools
@@ -33,17 +34,16 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .autograd import differentiable
 from .contract import ClassTotals, Options, compute_dtype, lowest_exponent
 from .labels import split_labels, valid_and_index
-from .strips import SameResolution, Upsampled
-from .threads import side_by_side
+from .strips import SameResolution, Upsampled, maybe_not_finite
+from .threads import parallel_map
 
-#: A sum of exponentials below the first, or one of a true class below the second, is not trusted:
-#: then the logits themselves are looked at. See ``strips.LARGEST_CHANGE``.
+#: If a sum of exponentials is below the first, or that of a true class below the second, they are
+#: computed from the logits instead of by products. See ``strips.LARGEST_CHANGE``.
 SMALLEST_SUM = 1e-9
 SMALLEST_TRUE = 1e-30
-#: And so is a class bias or margin whose exponential is further from 1 than e^10.
+#: The same if a scaled class bias or margin is larger than this.
 LARGEST_SHIFT = 10
 
 
@@ -53,30 +53,29 @@ class _Labels(NamedTuple):
     valid: Tensor
     y: Tensor  #: 0 where not valid
     position_weight: Tensor | None
-    place: Tensor  #: (R * L,), of the true class in the flattened strip (R * C * L)
+    index: Tensor  #: (R * L,), of the true class in the flattened strip (R * C * L)
 
     def weighted(self, values: Tensor) -> Tensor:
-        """The values times w: 0 where not valid."""
+        """The values times w, and 0 where not valid."""
         if self.position_weight is not None:
             values = values * self.position_weight
         return torch.where(self.valid, values, 0)
 
 
 class _Softmax(NamedTuple):
-    """The softmax of a strip, the true class apart."""
+    """The softmax of a strip, with the true class separate from the others."""
 
     e: Tensor  #: (R, C, L), proportional to the probabilities, 0 at the true class
     rest: Tensor  #: (R, L), their sum
     true: Tensor  #: (R, L), the exponential of the true class
     total: Tensor  #: (R, L), rest + true
-    right: Tensor | None  #: (R, L), what ``rank`` said
+    correct: Tensor | None  #: (R, L), whether the prediction is correct, if that was asked
     log_true: Tensor | None = None  #: (R, L), the logarithm of ``true`` where that may be 0
 
     def p_y(self) -> Tensor:
         return self.true / self.total
 
-    def doubt(self) -> Tensor:
-        """1 - p_y."""
+    def one_minus_p(self) -> Tensor:
         return self.rest / self.total
 
     def losses(self) -> Tensor:
@@ -86,17 +85,17 @@ class _Softmax(NamedTuple):
         return self.total.log() - self.log_true
 
 
-#: What is told the scores (R, C, L) without the true class, which are in the order of the logits,
-#: their largest (R, L), and the score of the true class (R, L); says which are right (R, L).
-_Rank = Callable[[Tensor, Tensor, Tensor], Tensor]
+#: Called with scores (R, C, L), ordered as the logits are, but without the true class; the largest
+#: of them (R, L); and the score of the true class (R, L). Returns which predictions are correct.
+_Argmax = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 class _Batch:
-    """What is asked of the strips of a batch."""
+    """The labels and the softmax of the strips of a batch."""
 
     def __init__(self, logits: Tensor, target: Tensor, options: Options):
         if options.class_bias is not None:
-            # Of logarithms of counts the difference alone matters.
+            # Only differences matter; logarithms of counts may be large.
             bias = options.class_bias.to(compute_dtype(logits))
             options = options._replace(class_bias=bias - bias.amax())
         if options.position_weight is not None:
@@ -107,49 +106,51 @@ class _Batch:
         if logits.shape[2:] == target.shape[1:]:
             self.source = SameResolution(logits)
         else:
-            # Whether exponentials may be multiplied is a question to values: CUDA would wait.
-            products = logits.device.type == 'cpu' and _shifts_little(options)
+            # Whether products are exact enough depends on values, for which CUDA would wait.
+            products = logits.device.type == 'cpu' and _has_small_shifts(options)
             self.source = Upsampled(logits, target, options.align_corners, products)
-        # On CUDA one thread keeps the device busy, and its stream is that of the caller.
+        # On CUDA one thread keeps the device busy, and it uses the stream of the caller.
         self.threads = torch.get_num_threads() if logits.device.type == 'cpu' else 1
-        self._first_classes = {}
+        self._indices = {}
 
     def chunks(self) -> list:
-        """One for each thread (of each image)."""
+        """One chunk for each thread or, upsampled, for each image and thread."""
         return self.source.chunks(self.threads)
 
     def labels(self, reader, span, checked: bool = False) -> _Labels:
+        """The labels of a strip; ``checked`` where an earlier pass has checked their range."""
         classes, ignore_index = self.source.num_classes, self.options.ignore_index
-        labels = reader.take(self.target, span, padding=ignore_index)
+        labels = reader.gather(self.target, span, padding=ignore_index)
         if checked:
             valid, y = valid_and_index(labels, ignore_index)
         else:
             valid, y = split_labels(labels, classes, ignore_index)
         weight = self.options.position_weight
         if weight is not None:
-            weight = reader.take(weight, span)
+            weight = reader.gather(weight, span)
             valid &= weight != 0
-        place = torch.add(self._first_class(y), y, alpha=y.shape[1])
-        return _Labels(valid, y, weight, place.flatten())
+        index = torch.add(self._index_of_class_0(y), y, alpha=y.shape[1])
+        return _Labels(valid, y, weight, index.flatten())
 
-    def _first_class(self, y: Tensor) -> Tensor:
-        """The place of the first class of each position, in the flattened strip."""
-        if y.shape not in self._first_classes:
+    def _index_of_class_0(self, y: Tensor) -> Tensor:
+        """The index of class 0 of each position (R, L) in the flattened strip."""
+        if y.shape not in self._indices:
             rows, length = (torch.arange(size, device=y.device) for size in y.shape)
             step = self.source.num_classes * len(length)
-            self._first_classes[y.shape] = rows[:, None] * step + length
-        return self._first_classes[y.shape]
+            self._indices[y.shape] = rows[:, None] * step + length
+        return self._indices[y.shape]
 
-    def softmax(self, reader, span, labels: _Labels, rank: _Rank | None = None) -> _Softmax:
-        # Where logits are ranked, which is done without the bias, it has to come after that.
-        bias = self.options.class_bias if rank is None else None
+    def softmax(self, reader, span, labels: _Labels, argmax: _Argmax | None = None) -> _Softmax:
+        """The softmax of a strip; ``argmax`` is called on the way, if the predictions matter."""
+        # Predictions are those of the logits without the bias, which is then added afterwards.
+        bias = self.options.class_bias if argmax is None else None
         e = reader.exponentials(span, self.options.scale, bias)
-        result = None if e is None else _from_exponentials(e, labels, self.options, rank)
-        return result or _from_logits(reader.read(span), labels, self.options, rank)
+        result = None if e is None else _from_exponentials(e, labels, self.options, argmax)
+        return result or _from_logits(reader.read(span), labels, self.options, argmax)
 
 
-def _shifts_little(options: Options) -> bool:
-    """Whether the factors exp(scale * bias) and exp(-scale * margin) keep exponentials in range."""
+def _has_small_shifts(options: Options) -> bool:
+    """Whether exp(scale * bias) and exp(-scale * margin) are factors of moderate size."""
     shifts = (options.class_bias, options.target_margin)
     return all(
         shift is None or options.scale * float(shift.abs().max()) <= LARGEST_SHIFT
@@ -157,64 +158,73 @@ def _shifts_little(options: Options) -> bool:
     )
 
 
-def _take_true(scores: Tensor, place: Tensor, instead: float) -> Tensor:
-    """The scores of the true class (R, L), in whose place ``instead`` is left."""
+def _gather_true(scores: Tensor, index: Tensor, fill: float) -> Tensor:
+    """The scores of the true class (R, L), which are overwritten with ``fill``."""
     # On the flat strip: PyTorch's gather and scatter along a middle axis take three times as long.
     flat = scores.view(-1)
-    true = flat.index_select(0, place)
-    flat.scatter_(0, place, torch.full_like(true, instead))
+    true = flat.index_select(0, index)
+    flat.scatter_(0, index, torch.full_like(true, fill))
     return true.view(len(scores), -1)
 
 
-def _at(per_class: Tensor, y: Tensor) -> Tensor:
-    """``per_class[y]``; PyTorch's own takes three times as long."""
+def _gather_class(per_class: Tensor, y: Tensor) -> Tensor:
+    """``per_class[y]``, which takes PyTorch three times as long."""
     return per_class.index_select(0, y.reshape(-1)).view(y.shape)
 
 
 def _from_exponentials(
-    e: Tensor, labels: _Labels, options: Options, rank: _Rank | None
+    e: Tensor, labels: _Labels, options: Options, argmax: _Argmax | None
 ) -> _Softmax | None:
-    """Of exp(scale * z); ``None`` where it has lost too much of the logits."""
-    true = _take_true(e, labels.place, 0)
+    """The softmax, from e = exp(scale * z); ``None`` if too much of the logits is lost in it."""
+    true = _gather_true(e, labels.index, 0)
     rest = e.sum(1)
     total = rest + true
-    if not (total.min().item() > SMALLEST_SUM and true.min().item() > SMALLEST_TRUE):  # or nan
+    if not (total.min().item() > SMALLEST_SUM and true.min().item() > SMALLEST_TRUE):  # or NaN
         return None
-    right = None if rank is None else rank(e, e.amax(1), true)
-    if rank is not None and options.class_bias is not None:
+    correct = None if argmax is None else argmax(e, e.amax(1), true)
+    if argmax is not None and options.class_bias is not None:
         factor = torch.exp(options.scale * options.class_bias)
-        true = true * _at(factor, labels.y)
+        true = true * _gather_class(factor, labels.y)
         rest = e.mul_(factor[:, None]).sum(1)
         total = rest + true
     if options.target_margin is not None:
         factor = torch.exp(-options.scale * options.target_margin.to(e.dtype))
-        true = true * _at(factor, labels.y)
+        true = true * _gather_class(factor, labels.y)
         total = rest + true
-    return _Softmax(e, rest, true, total, right)
+    return _Softmax(e, rest, true, total, correct)
 
 
-def _from_logits(z: Tensor, labels: _Labels, options: Options, rank: _Rank | None) -> _Softmax:
-    """Of the logits z, whatever they are."""
-    true = _take_true(z, labels.place, -torch.inf)
+def _from_logits(z: Tensor, labels: _Labels, options: Options, argmax: _Argmax | None) -> _Softmax:
+    """The softmax, from the logits z, whatever their values."""
+    true = _gather_true(z, labels.index, -torch.inf)
     largest = z.amax(1)
-    right = None if rank is None else rank(z, largest, true)
+    correct = None if argmax is None else argmax(z, largest, true)
     if options.class_bias is not None:
-        true = true + _at(options.class_bias, labels.y)
+        true = true + _gather_class(options.class_bias, labels.y)
         largest = z.add_(options.class_bias[:, None]).amax(1)
     if options.target_margin is not None:
-        true = true - _at(options.target_margin.to(z.dtype), labels.y)
+        true = true - _gather_class(options.target_margin.to(z.dtype), labels.y)
     if options.scale != 1:
         true, largest, z = true * options.scale, largest * options.scale, z.mul_(options.scale)
     largest = torch.maximum(largest, true)
-    # What lies below is nothing beside the largest, which is 1.
-    e = z.sub_(largest[:, None]).clamp_min_(lowest_exponent(z)).exp_()
+    # Clamped exponentials are negligible: the largest one is 1.
+    floor = lowest_exponent(z)
+    if maybe_not_finite(largest):
+        # A valid position without a softmax is NaN. Of one that is not valid, all exponentials are
+        # finite, so that its gradient is 0. For NaN fmax gives the floor; on a CPU clamp is faster.
+        largest = largest.masked_fill(~largest.isfinite(), torch.nan)
+        largest = largest.masked_fill(~labels.valid, torch.inf)
+        true = true.masked_fill(~labels.valid, 0)
+        e = torch.fmax(z.sub_(largest[:, None]), z.new_full((), floor), out=z).exp_()
+    else:
+        e = z.sub_(largest[:, None]).clamp_min_(floor).exp_()
     rest, log_true = e.sum(1), true - largest
     true = log_true.exp()
-    return _Softmax(e, rest, true, rest + true, right, log_true)
+    return _Softmax(e, rest, true, rest + true, correct, log_true)
 
 
 def _sums(index: Tensor, size: int, values: Tensor | None = None) -> Tensor:
-    """Sums of the values by index (P,), or counts; in float64: float32 sums of millions drift."""
+    """Sums of the values by index (P,), or counts; float64, as float32 sums of millions drift."""
     values = None if values is None else values.reshape(-1).double()
     if index.device.type == 'cpu':
         return torch.bincount(index, values, size)
@@ -226,65 +236,65 @@ def _sums(index: Tensor, size: int, values: Tensor | None = None) -> Tensor:
 class _Totals:
     """Running totals of a chunk, in float64 or integers.
 
-    Where positions are sorted out by class, they are so by outcome as well: not valid, wrong (or
-    not ranked), right. Those sums have 3 C entries until all is added up.
+    Positions are summed by class and by outcome: not valid, wrong (or without a prediction),
+    correct. These sums have 3 C entries until the end.
     """
 
-    def __init__(self, options: Options, size: int):
-        self.options, self.size, self.of = options, size, {}
+    def __init__(self, options: Options, num_classes: int):
+        self.options, self.num_classes, self.sums = options, num_classes, {}
 
-    def rank(self, labels: _Labels, scores: Tensor, largest: Tensor, true: Tensor) -> Tensor:
-        """M of a strip; and which of its valid positions are right."""
-        right = labels.valid & _is_first(scores, largest, true, labels.y)
+    def add_argmax(self, labels: _Labels, scores: Tensor, largest: Tensor, true: Tensor) -> Tensor:
+        """Add M of a strip, and return which of its valid positions are correct."""
+        correct = labels.valid & _is_argmax(scores, largest, true, labels.y)
         if 'predicted' in self.options.fields:
-            self._add('predicted', _first_of(scores, largest, labels.valid & ~right))
-        return right
+            self._add('predicted', _count_argmax(scores, largest, labels.valid & ~correct))
+        return correct
 
-    def sum(self, labels: _Labels, softmax: _Softmax) -> None:
-        """The other totals of a strip."""
-        fields, weight, right = self.options.fields, labels.position_weight, softmax.right
+    def add(self, labels: _Labels, softmax: _Softmax) -> None:
+        """Add the other totals of a strip."""
+        fields, weight, correct = self.options.fields, labels.position_weight, softmax.correct
         outcome = labels.valid.to(torch.int8)
-        if right is not None:
-            outcome = outcome + right
-        outcome = torch.add(labels.y, outcome, alpha=self.size).flatten()
+        if correct is not None:
+            outcome = outcome + correct
+        outcome = torch.add(labels.y, outcome, alpha=self.num_classes).flatten()
 
         def add_by_outcome(name: str, values: Tensor | None = None) -> None:
             if values is not None and weight is not None:
                 values = values * weight
-            self._add(name, _sums(outcome, 3 * self.size, values))
+            self._add(name, _sums(outcome, 3 * self.num_classes, values))
 
-        if right is not None or 'support' in fields:
+        if correct is not None or 'support' in fields:
             add_by_outcome('support')
         if not fields.isdisjoint(('cross_entropy', 'focal')):
             losses = softmax.losses()
             if 'cross_entropy' in fields:
                 add_by_outcome('cross_entropy', losses)
             if 'focal' in fields:
-                doubt = softmax.doubt()
-                add_by_outcome('focal', losses * doubt**self.options.focal_gamma)
-        if not fields.isdisjoint(('confidence', 'probability')):
-            add_by_outcome('confidence', softmax.p_y())
-            if 'probability' in fields:
+                one_minus_p = softmax.one_minus_p()
+                add_by_outcome('focal', losses * one_minus_p**self.options.focal_gamma)
+        if not fields.isdisjoint(('soft_true_positive', 'soft_predicted')):
+            add_by_outcome('soft_true_positive', softmax.p_y())
+            if 'soft_predicted' in fields:
                 share = labels.weighted(1 / softmax.total)
-                self._add('probability', _over_positions(softmax.e, share))
+                self._add('soft_predicted', _over_positions(softmax.e, share))
 
     def finish(self) -> dict[str, Tensor]:
         """The totals of the chunk, (C,) each."""
         totals = {
-            name: sums.view(3, -1)[1:].sum(0) if len(sums) == 3 * self.size else sums
-            for name, sums in self.of.items()
+            name: sums.view(3, -1)[1:].sum(0) if len(sums) == 3 * self.num_classes else sums
+            for name, sums in self.sums.items()
         }
         if 'support' in totals:
-            totals['true_positive'] = self.of['support'][2 * self.size :]
-        # The true class was not among these.
+            totals['true_positive'] = self.sums['support'][2 * self.num_classes :]
+        # The true class was not among the classes that were counted.
         if 'predicted' in totals:
             totals['predicted'] = totals['predicted'] + totals['true_positive']
-        if 'probability' in totals:
-            totals['probability'] = totals['probability'] + totals['confidence']
+        if 'soft_predicted' in totals:
+            totals['soft_predicted'] = totals['soft_predicted'] + totals['soft_true_positive']
         return totals
 
     def _add(self, name: str, values: Tensor) -> None:
-        self.of[name] = self.of[name] + values if name in self.of else values
+        self.sums[name] = self.sums[name] + values if name in self.sums else values
 
 
 def _over_positions(values: Tensor, weights: Tensor) -> Tensor:
@@ -301,18 +311,18 @@ def _over_classes(values: Tensor, weights: Tensor) -> Tensor:
     return torch.bmm(weights.expand(len(values), 1, -1), values)[:, 0]
 
 
-def _is_first(scores: Tensor, largest: Tensor, true: Tensor, y: Tensor) -> Tensor:
-    """Whether the true class is the largest, the first of them where several are equal."""
-    right = true > largest
-    # Maxima without their indices are vectorised, 25 times faster. They decide all but ties (a
-    # classifier that starts at zero is nothing else). On CUDA the question would wait for a value.
+def _is_argmax(scores: Tensor, largest: Tensor, true: Tensor, y: Tensor) -> Tensor:
+    """Whether the true class has the largest score, or is the first of several that have it."""
+    correct = true > largest
+    # The maximum without its index is vectorised, which is 25 times faster. Only ties need the
+    # index (a classifier that starts at zero has nothing else). On CUDA asking would have to wait.
     if scores.device.type != 'cpu' or not (true - largest).abs_().min().item() > 0:
-        right |= (true == largest) & (scores.max(1).indices >= y)
-    return right
+        correct |= (true == largest) & (scores.max(1).indices >= y)
+    return correct
 
 
-def _first_of(scores: Tensor, largest: Tensor, which: Tensor) -> Tensor:
-    """Per class, how many positions of ``which`` it is the (first) largest of."""
+def _count_argmax(scores: Tensor, largest: Tensor, which: Tensor) -> Tensor:
+    """For each class, the number of positions of ``which`` whose argmax (the first one) it is."""
     if scores.device.type == 'cpu':
         hits = torch.empty_like(scores)
         torch.eq(scores, largest[:, None], out=hits)
@@ -322,23 +332,23 @@ def _first_of(scores: Tensor, largest: Tensor, which: Tensor) -> Tensor:
     return _sums(scores.max(1).indices.flatten(), scores.shape[1], which)
 
 
-#: Of the one strip there is, if there is one.
-_Kept = tuple[_Labels, _Softmax] | None
+#: What forward saves for backward if the batch is a single strip.
+_Saved = tuple[_Labels, _Softmax] | None
 
 
-def _forward(logits: Tensor, target: Tensor, options: Options) -> tuple[ClassTotals, _Kept]:
+def _forward(logits: Tensor, target: Tensor, options: Options) -> tuple[ClassTotals, _Saved]:
     """See :func:`mmseg_recall.functional.class_totals`."""
-    batch, kept = _Batch(logits, target, options), None
-    ranked = not options.fields.isdisjoint(('true_positive', 'predicted'))
+    batch, saved = _Batch(logits, target, options), None
+    needs_argmax = not options.fields.isdisjoint(('true_positive', 'predicted'))
 
     def add_strip(totals: _Totals, reader, span) -> None:
-        nonlocal kept
+        nonlocal saved
         labels = batch.labels(reader, span)
-        rank = functools.partial(totals.rank, labels) if ranked else None
-        softmax = batch.softmax(reader, span, labels, rank)
-        totals.sum(labels, softmax)
+        argmax = functools.partial(totals.add_argmax, labels) if needs_argmax else None
+        softmax = batch.softmax(reader, span, labels, argmax)
+        totals.add(labels, softmax)
         if batch.source.single:
-            kept = labels, softmax
+            saved = labels, softmax
 
     def totals_of(chunk) -> dict[str, Tensor]:
         totals = _Totals(options, logits.shape[1])
@@ -347,7 +357,7 @@ def _forward(logits: Tensor, target: Tensor, options: Options) -> tuple[ClassTot
             add_strip(totals, reader, span)
         return totals.finish()
 
-    parts = list(side_by_side(totals_of, batch.chunks(), batch.threads))
+    parts = list(parallel_map(totals_of, batch.chunks(), batch.threads))
 
     def total(name: str) -> Tensor:
         zero = torch.zeros(logits.shape[1], dtype=torch.float64, device=logits.device)
@@ -355,14 +365,14 @@ def _forward(logits: Tensor, target: Tensor, options: Options) -> tuple[ClassTot
 
     names = ClassTotals._fields
     totals = ClassTotals(*(total(name) if name in options.fields else None for name in names))
-    return totals, kept
+    return totals, saved
 
 
 def _backward(
-    logits: Tensor, target: Tensor, options: Options, kept: _Kept, grads: ClassTotals
+    logits: Tensor, target: Tensor, options: Options, saved: _Saved, grads: ClassTotals
 ) -> Tensor:
-    if kept is not None:
-        labels, softmax = kept
+    if saved is not None:
+        labels, softmax = saved
         grad = _gradient(softmax, labels, options, grads, torch.empty_like(softmax.e))
         return grad.view(logits.shape).to(logits.dtype)
     batch = _Batch(logits, target, options)
@@ -376,10 +386,10 @@ def _backward(
     def gradient_of(chunk) -> Tensor | None:
         reader, spans = batch.source.open(chunk)
         for span in spans:
-            reader.hand_over(span, strip_gradient(reader, span))
+            reader.accumulate(span, strip_gradient(reader, span))
         return reader.finish()
 
-    batch.source.collect(chunks, side_by_side(gradient_of, chunks, batch.threads))
+    batch.source.collect(chunks, parallel_map(gradient_of, chunks, batch.threads))
     return result.view(logits.shape)
 
 
@@ -393,40 +403,46 @@ def _gradient(
         a = a * options.scale
     base = a / total
     true = -base * softmax.rest
-    if grads.probability is None:
+    if grads.soft_predicted is None:
         g = torch.mul(softmax.e, base[:, None], out=out)
     else:
-        q, q_y, p_y = grads.probability, _at(grads.probability, y), softmax.p_y()
+        q, q_y, p_y = grads.soft_predicted, _gather_class(grads.soft_predicted, y), softmax.p_y()
         others = _over_classes(softmax.e, q) / total
         mean, share = others + q_y * p_y, labels.weighted(options.scale / total)
         true += share * softmax.true * (q_y - mean)
         base = base - share * mean
         factor = torch.addcmul(base[:, None], share[:, None], q[:, None])
         g = torch.mul(softmax.e, factor, out=out)
-    g.view(-1).scatter_(0, labels.place, true.reshape(-1))
+    g.view(-1).scatter_(0, labels.index, true.reshape(-1))
     return g
 
 
 def _pull(softmax: _Softmax, y: Tensor, gamma: float | None, grads: ClassTotals) -> Tensor:
     """s_y - i_y p_y + f_y [(1-p_y)^g - g p_y (1-p_y)^(g-1) log p_y] of a strip."""
     if grads.cross_entropy is not None:
-        pull = _at(grads.cross_entropy, y)
+        pull = _gather_class(grads.cross_entropy, y)
     else:
         pull = torch.zeros_like(softmax.true)
-    if grads.confidence is None and grads.focal is None:
+    if grads.soft_true_positive is None and grads.focal is None:
         return pull
     p_y = softmax.p_y()
-    if grads.confidence is not None:
-        pull -= _at(grads.confidence, y) * p_y
+    if grads.soft_true_positive is not None:
+        pull -= _gather_class(grads.soft_true_positive, y) * p_y
     if grads.focal is not None:
-        # log p / (1-p) tends to -1 where p does to 1.
-        doubt = softmax.doubt()
-        slope = gamma * p_y * softmax.losses() / doubt.clamp_min(torch.finfo(doubt.dtype).tiny)
-        pull += _at(grads.focal, y) * doubt**gamma * (1 + slope)
+        # log p / (1-p) tends to -1 as p tends to 1.
+        one_minus_p = softmax.one_minus_p()
+        floor = torch.finfo(one_minus_p.dtype).tiny
+        slope = gamma * p_y * softmax.losses() / one_minus_p.clamp_min(floor)
+        pull += _gather_class(grads.focal, y) * one_minus_p**gamma * (1 + slope)
     return pull
 
 
-class_totals = differentiable(_forward, _backward)
+#: See :mod:`.operator`.
+PASSES = dict(
+    forward=lambda *call: _forward(*call)[0],
+    backward=lambda logits, target, options, grads: _backward(logits, target, options, None, grads),
+    losses=lambda *call: position_cross_entropy(*call),
+)
 
 
 @torch.no_grad()
@@ -440,9 +456,9 @@ def position_cross_entropy(logits: Tensor, target: Tensor, options: Options) -> 
         for span in spans:
             labels = batch.labels(reader, span)
             losses = batch.softmax(reader, span, labels).losses()
-            reader.put(result, span, torch.where(labels.valid, losses, -1.0))
+            reader.scatter(result, span, torch.where(labels.valid, losses, -1.0))
 
     with torch.autocast(logits.device.type, enabled=False):
-        for _ in side_by_side(write, batch.chunks(), batch.threads):
+        for _ in parallel_map(write, batch.chunks(), batch.threads):
             pass
     return result

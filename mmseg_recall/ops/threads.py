@@ -1,8 +1,8 @@
-"""Strips side by side, one thread each.
+"""A parallel ``map``, with one thread for each item.
 
-PyTorch spreads every operation over all threads. On strips, which have many small operations, the
-threads then mostly wait for each other: on two cores that gained nothing. Here each thread takes a
-strip of its own.
+PyTorch spreads every operation over all threads. A strip is processed by many small operations, for
+which the threads then mostly wait for each other: on two cores that gained nothing. Here each
+thread processes strips of its own.
 """
 
 import os
@@ -16,17 +16,17 @@ import torch
 Item, Result = TypeVar('Item'), TypeVar('Result')
 
 _pools: dict[int, ThreadPoolExecutor] = {}
-# Threads do not live on in a forked process.
+# A forked process does not inherit the threads.
 os.register_at_fork(after_in_child=_pools.clear)
 
 
-def side_by_side(
+def parallel_map(
     function: Callable[[Item], Result], items: Sequence[Item], threads: int
 ) -> Iterator[Result]:
-    """``map(function, items)`` on so many threads, without gradient; results in order."""
+    """``map(function, items)`` on several threads, without autograd; the results are in order."""
     if threads == 1 or len(items) < 2:
         return map(function, items)
-    # Modes belong to a thread.
+    # Grad mode and inference mode are per thread.
     inference = torch.inference_mode(torch.is_inference_mode_enabled())
     return _pool(threads).map(inference(torch.no_grad()(function)), items)
 
@@ -36,13 +36,13 @@ def _pool(threads: int) -> ThreadPoolExecutor:
         started = threading.Barrier(threads)
         pool = ThreadPoolExecutor(threads, 'strips', _use_one_thread)
         list(pool.map(lambda _: started.wait(), range(threads)))
-        # Threads that PyTorch has not seen yet take the number that was set last.
+        # Threads that PyTorch has not seen yet adopt the number that was set last.
         torch.set_num_threads(threads)
         _pools[threads] = pool
     return _pools[threads]
 
 
 def _use_one_thread() -> None:
-    """For the operations of this very thread."""
-    torch.get_num_threads()  # or the first operation would set the number of the others
+    """Run the operations of the calling thread on that thread alone."""
+    torch.get_num_threads()  # else the first operation sets the number for all threads
     torch.set_num_threads(1)

@@ -1,37 +1,37 @@
 """The two passes of ``streamed`` as Triton kernels, for logits on a GPU.
 
 **It has never run on a GPU.** The tests run it in Triton's interpreter on CPU and compile it to
-machine code for two generations of NVIDIA GPUs; both say that it is correct, neither that it is
-fast. So ``has_triton`` first compares it with the reference backend on the GPU that is there, and
-leaves it alone if they differ. Still to be measured: time and memory against the ceilings of a
-device and against ``torch.compile``, and with that ``TILE``, the shape of the tiles and the number
-of warps.
+machine code for two generations of NVIDIA GPUs; both show that it is correct, neither that it is
+fast. Therefore ``has_triton`` first compares it with the reference backend on the GPU in use, and
+the backend is not used if they differ. Still to be measured: time and memory, against the limits of
+a device and against ``torch.compile``; with them ``TILE``, the shape of the tiles and the number of
+warps.
 
-A program of the forward and of the backward pass takes a block of positions and walks over the
-classes in chunks, a tile (positions, classes) at a time. Where the target is of a higher
-resolution than the logits, a tile is interpolated from its four neighbours as it is loaded. The
-formulas are those of ``streamed``, whose docstring derives the gradient.
+A program of the forward and of the backward pass handles a block of positions and loops over the
+classes in chunks, one tile (positions, classes) at a time. If the target has a higher resolution
+than the logits, a tile is interpolated from its four neighbours as it is loaded. The formulas are
+those of ``streamed``, whose docstring derives the gradient.
 
-Forward finds the largest logit, the predicted class and the sum of the exponentials in one sweep
-over the classes, then adds up what the totals ask of its positions in a row of its own; the rows
-are summed in float64. No atomics, so that every run gives the same bits. Nothing is kept for
-backward but the inputs: one number per position would not do (the log-sum-exp alone loses digits
-against log-softmax, which subtracts the maximum first), and the sweep that finds the two again
-reads a tile that the pass reads anyway.
+Forward computes the largest logit, the predicted class and the sum of the exponentials in one sweep
+over the classes. Each program then stores the totals of its positions in a row of its own, and the
+rows are summed in float64. There are no atomics, so that every run gives the same bits. Only the
+inputs are saved for backward: one number per position would not be enough (the log-sum-exp alone
+loses digits against log-softmax, which subtracts the maximum first), and the sweep that computes
+both numbers again reads a tile that the pass reads anyway.
 
 Backward, at the target's resolution: the same sweep, then the gradient of the tile, whose logits
-still lie in the cache. Upsampled: the same sweep leaves three or four numbers per position, for a
+are still in the cache. Upsampled: the same sweep stores three or four numbers per position, for a
 few images at a time; then a program for each source pixel (and chunk of classes) gathers the
 gradient from the positions that read the pixel. Each of them reads four pixels, so the gradient
-is computed four times: arithmetic, which a GPU has plenty of, in place of the memory and the
-matrix products (in float32, not TF32) that strips of the gradient in full resolution would take.
-Upsampling from a single pixel is the case that suffers: one program per chunk of classes then
-walks over the whole image.
+is computed four times: this costs arithmetic, of which a GPU has plenty, and saves the memory and
+the matrix products (in float32, not TF32) that strips of the full-resolution gradient would take.
+Upsampling from a single pixel is the slow case: one program per chunk of classes then loops over
+the whole image.
 
-What bounds it, on paper: at the target's resolution the bytes (forward reads the logits, backward
-reads them and writes the gradient); upsampled, the interpolations and exps, one of each per logit
-in a sweep and four in the gathering. Above that are the one-hot sums, one comparison and addition
-per logit and total.
+What bounds the speed, on paper: at the target's resolution the bytes (forward reads the logits,
+backward reads them and writes the gradient); upsampled, the interpolations and exps, one of each
+per logit in a sweep and four in the gathering. The one-hot sums come on top: one comparison and one
+addition per logit and total.
 """
 
 from collections.abc import Iterator
@@ -39,7 +39,6 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from .autograd import Forward, differentiable
 from .contract import DIFFERENTIABLE, ClassTotals, Options, compute_dtype
 from .labels import split_labels
 
@@ -56,11 +55,11 @@ if tuple(int(part) for part in triton.__version__.split('.')[:2]) < (3, 3):
         f'{triton.__version__} is installed'
     )
 
-#: Logits in a tile, and the most classes of a tile unless there are few positions. With tiles of
-#: 1024 the compiler (3.8, for sm_80 and sm_90) keeps all in registers, float64 apart; with 2048 it
-#: does not.
+#: Logits in a tile, and the most classes in a tile unless there are few positions. With tiles of
+#: 1024 the compiler (3.8, for sm_80 and sm_90) spills no registers, except for float64; with 2048
+#: it does.
 TILE, CHUNK = 1024, 32
-#: Programs that keep a GPU busy; with fewer a block is made of fewer positions and more classes.
+#: Programs that occupy a GPU; with fewer, a block has fewer positions and more classes.
 PROGRAMS = 256
 #: Numbers in the forward pass's rows of totals (8 MiB), and positions in backward (8 MiB at most,
 #: or those of one image).
@@ -99,13 +98,12 @@ def _forward(logits: Tensor, target: Tensor, options: Options) -> tuple[ClassTot
             )
         totals += rows.sum(0, dtype=torch.float64)
     split_labels(extremes, num_classes, arguments['ignore_index'])
-    # Copies: the result of an autograd function must not be several views of one tensor.
-    found = {name: total.to(dtype, copy=True) for name, total in zip(names, totals)}
-    return ClassTotals(*(found.get(name) for name in ClassTotals._fields)), None
+    by_name = {name: total.to(dtype) for name, total in zip(names, totals)}
+    return ClassTotals(*map(by_name.get, ClassTotals._fields)), None
 
 
 def _backward(
-    logits: Tensor, target: Tensor, options: Options, kept: None, grads: ClassTotals
+    logits: Tensor, target: Tensor, options: Options, saved: None, grads: ClassTotals
 ) -> Tensor:
     grad = torch.empty_like(logits, memory_format=torch.contiguous_format)
     if target.numel() == 0:
@@ -124,7 +122,7 @@ def _backward(
 
 
 def _image_strips(logits: Tensor, target: Tensor) -> Iterator[slice]:
-    """All images at once, unless numbers have to be kept for each of their positions."""
+    """All images at once, unless backward has to store numbers for each of their positions."""
     images = step = target.shape[0]
     if logits.shape[2:] != target.shape[1:]:
         step = max(1, STATE_POSITIONS // target[0].numel())
@@ -139,9 +137,9 @@ def _backward_strip(
     num_classes, positions = logits.shape[1], target.numel()
     block, chunk = _tile(num_classes, positions)
     arguments = _arguments(logits, target, options, block, chunk)
-    arguments.update(grad=grad, grad_probability=upstream['grad_probability'], state=None)
+    arguments.update(grad=grad, grad_soft_predicted=upstream['grad_soft_predicted'], state=None)
     if arguments['UPSAMPLED']:
-        numbers = 3 if upstream['grad_probability'] is None else 4
+        numbers = 3 if upstream['grad_soft_predicted'] is None else 4
         arguments['state'] = logits.new_empty(numbers, positions, dtype=compute_dtype(logits))
     _backward_kernel[(triton.cdiv(positions, block),)](
         **dict(arguments, **upstream), GAMMA=options.focal_gamma
@@ -156,9 +154,9 @@ def _backward_strip(
 
 
 def _most_readers(logits: Tensor, target: Tensor) -> int:
-    """No source pixel is read by more positions than these."""
+    """An upper bound of the number of positions that read one source pixel."""
     lines, columns = (
-        # Coordinates within 1 of a line are at most two steps between source lines wide.
+        # The coordinates within 1 of a source line span at most two steps between source lines.
         min(size, -(-2 * size // max(low_size - 1, 1)) + 1)
         for size, low_size in zip(target.shape[1:], logits.shape[2:])
     )
@@ -166,7 +164,7 @@ def _most_readers(logits: Tensor, target: Tensor) -> int:
 
 
 def _tile(num_classes: int, positions: int) -> tuple[int, int]:
-    """Positions and classes of a tile."""
+    """The number of positions and of classes in a tile."""
     chunk = min(triton.next_power_of_2(num_classes), CHUNK)
     block = min(TILE // chunk, 512)
     while chunk < num_classes and block > 4 and positions < PROGRAMS * block:
@@ -177,7 +175,7 @@ def _tile(num_classes: int, positions: int) -> tuple[int, int]:
 def _arguments(
     logits: Tensor, target: Tensor, options: Options, block: int, chunk: int
 ) -> dict[str, object]:
-    """What every kernel takes: logits seen as (N, C, h, w), labels as (N, H, W)."""
+    """The arguments that all kernels share: logits as (N, C, h, w), labels as (N, H, W)."""
     upsampled = logits.shape[2:] != target.shape[1:]
     dtype = compute_dtype(logits)
     if logits.ndim != 4:
@@ -191,7 +189,7 @@ def _arguments(
         logits=logits,
         target=target.contiguous(),
         positions=target.numel(),
-        # As PyTorch compares: 255 is -1 among int8 labels.
+        # Compared as PyTorch does: among int8 labels, 255 is -1.
         ignore_index=int(torch.tensor(options.ignore_index, device='cpu').to(target.dtype)),
         sizes=(*target.shape[1:], *logits.shape[2:]),
         strides=logits.stride(),
@@ -220,14 +218,17 @@ def _sources(
     line, size, low_size,
     ALIGN_CORNERS: tl.constexpr, UPSAMPLED: tl.constexpr, DTYPE: tl.constexpr,
 ):  # fmt: skip
-    """The two source lines that each line mixes, and the share of the second."""
+    """The two source lines that each line mixes, and the weight of the second."""
     if UPSAMPLED:
         step, start, unit = _steps(size, low_size, ALIGN_CORNERS)
-        place = tl.maximum(line * step + start, 0)
-        # Past the last sample the nearest one is repeated.
-        first = tl.minimum(place // unit, low_size - 1)
-        second = tl.minimum(first + 1, low_size - 1)
-        return first, second, (place - first * unit).to(DTYPE) / unit
+        coordinate = tl.maximum(line * step + start, 0)
+        # Past the last sample, the last sample is repeated.
+        first = tl.minimum(coordinate // unit, low_size - 1)
+        # A line that lies on a source line reads that one twice, with half the weight each: 0 times
+        # the next one would be NaN where a logit is not finite.
+        rest = coordinate - first * unit
+        second = tl.where(rest == 0, first, tl.minimum(first + 1, low_size - 1))
+        return first, second, tl.where(second == first, 0.5, rest.to(DTYPE) / unit)
     else:
         return line, line, 0.0
 
@@ -244,15 +245,15 @@ def _readers(source, size, low_size, ALIGN_CORNERS: tl.constexpr):
 
 
 @triton.jit
-def _share(sources, source):
-    """How much of a source line is read; past the last sample both sources are one."""
-    first, second, share = sources
-    return tl.where(first == source, 1 - share, 0.0) + tl.where(second == source, share, 0.0)
+def _weight_of(source, sources):
+    """The weight of a source line in a line that mixes two; past the last sample both are one."""
+    first, second, weight = sources
+    return tl.where(first == source, 1 - weight, 0.0) + tl.where(second == source, weight, 0.0)
 
 
 @triton.jit
 def _corners(image, lines, columns, strides):
-    """Where the four logits around a position lie (those of class 0), and the second shares."""
+    """The offsets of the four logits around a position (for class 0), and the second weights."""
     y, y_next, down = lines
     x, x_next, across = columns
     image = image.to(tl.int64) * strides[0]
@@ -266,7 +267,7 @@ def _corners_of(
     position, sizes, strides,
     ALIGN_CORNERS: tl.constexpr, UPSAMPLED: tl.constexpr, DTYPE: tl.constexpr,
 ):  # fmt: skip
-    """``_corners`` of positions counted through all images."""
+    """``_corners`` of positions that are counted through all images."""
     height, width, low_height, low_width = sizes
     image = position // (height * width)
     within = (position - image * (height * width)).to(tl.int32)
@@ -277,7 +278,7 @@ def _corners_of(
 
 @triton.jit
 def _read(logits, corners, strides, classes, mask, UPSAMPLED: tl.constexpr, DTYPE: tl.constexpr):
-    """A tile of logits (positions, classes), interpolated on its way in."""
+    """A tile of logits (positions, classes), interpolated as it is loaded."""
     a, b, c, d, down, across = corners
     logits = logits + classes.to(tl.int64)[None, :] * strides[1]
     z = tl.load(logits + a[:, None], mask, other=0.0).to(DTYPE)
@@ -325,14 +326,14 @@ def _scaled(
 
 @triton.jit
 def _sweep(
-    logits, corners, strides, inside, y, bias, margin, grad_probability,
+    logits, corners, strides, inside, y, bias, margin, grad_soft_predicted,
     PREDICT: tl.constexpr, SOFTMAX: tl.constexpr, SCALE: tl.constexpr, UPSAMPLED: tl.constexpr,
     DTYPE: tl.constexpr, NUM_CLASSES: tl.constexpr, BLOCK: tl.constexpr, CHUNK: tl.constexpr,
 ):  # fmt: skip
-    """Once over the classes of a block of positions.
+    """One sweep over the classes of a block of positions.
 
-    Returns the first class with the largest z, a shift (the largest u) with the sum over the
-    classes of exp(u - shift), log p_y, and the sum of q exp(u - shift) where there is a q.
+    Returns the argmax of z (the first one), a shift (the largest u), the sum over the classes of
+    exp(u - shift), log p_y, and the sum of q exp(u - shift) if there is a q.
     """
     prediction, best = tl.zeros([BLOCK], tl.int32), tl.full([BLOCK], float('-inf'), DTYPE)
     top, total = tl.full([BLOCK], float('-inf'), DTYPE), tl.zeros([BLOCK], DTYPE)
@@ -349,35 +350,35 @@ def _sweep(
         if SOFTMAX:
             u = _scaled(z, classes, y, bias, margin, SCALE, DTYPE, NUM_CLASSES)
             raised = tl.maximum(top, tl.max(u, 1))
-            # Classes switched off by -inf may fill a whole chunk.
+            # All classes of a chunk may be switched off by -inf.
             shift = tl.where(raised == float('-inf'), 0.0, raised)
             e = tl.exp(u - shift[:, None])
             fade = tl.exp(top - shift)
             total = total * fade + tl.sum(e, 1)
             u_y += tl.sum(tl.where(classes[None, :] == y[:, None], u, 0.0), 1)
-            if grad_probability is not None:
-                q = tl.load(grad_probability + classes, classes < NUM_CLASSES, other=0.0)
+            if grad_soft_predicted is not None:
+                q = tl.load(grad_soft_predicted + classes, classes < NUM_CLASSES, other=0.0)
                 mix = mix * fade + tl.sum(e * q[None, :], 1)
             top = raised
-    # Where there is no label: 0, so that no weight of 0 meets an infinity.
+    # 0 without a label, so that a weight of 0 is never multiplied by an infinity.
     log_p_y = tl.where(y >= 0, u_y - shift - tl.log(total), 0.0)
     return prediction, shift, total, log_p_y, mix
 
 
 @triton.jit
-def _doubt(log_p_y):
-    """1 - p_y without cancellation (Taylor's series near p = 1); the floor has a logarithm."""
+def _one_minus_p(log_p_y):
+    """1 - p_y without cancellation (a Taylor series near p = 1), and never 0."""
     near = tl.maximum(log_p_y, -0.5)
     series = near * 0 + 1
     for k in tl.static_range(13):
         series = 1 + series * near / (14 - k)
-    doubt = tl.where(log_p_y > -0.5, -near * series, 1 - tl.exp(log_p_y))
-    return tl.maximum(doubt, 1.2e-38)
+    one_minus_p = tl.where(log_p_y > -0.5, -near * series, 1 - tl.exp(log_p_y))
+    return tl.maximum(one_minus_p, 1.2e-38)
 
 
 @triton.jit
-def _add_up(row, own, values, real, NUM_CLASSES: tl.constexpr):
-    """Store the sums of the values of each class's positions; gives the place of the next row."""
+def _store_sums(row, own, values, real, NUM_CLASSES: tl.constexpr):
+    """Store the sum of the values over the positions of each class; returns the next row."""
     tl.store(row, tl.sum(tl.where(own, values[:, None], 0.0), 0), real)
     return row + NUM_CLASSES
 
@@ -387,12 +388,12 @@ def _forward_kernel(
     logits, target, weights, bias, margin, sizes, strides, positions, ignore_index,
     rows, extremes, start,
     SUPPORT: tl.constexpr, TRUE_POSITIVE: tl.constexpr, PREDICTED: tl.constexpr,
-    CROSS_ENTROPY: tl.constexpr, CONFIDENCE: tl.constexpr, PROBABILITY: tl.constexpr,
+    CROSS_ENTROPY: tl.constexpr, SOFT_TRUE_POSITIVE: tl.constexpr, SOFT_PREDICTED: tl.constexpr,
     FOCAL: tl.constexpr, ROWS: tl.constexpr, GAMMA: tl.constexpr,
     SCALE: tl.constexpr, ALIGN_CORNERS: tl.constexpr, UPSAMPLED: tl.constexpr,
     DTYPE: tl.constexpr, NUM_CLASSES: tl.constexpr, BLOCK: tl.constexpr, CHUNK: tl.constexpr,
 ):  # fmt: skip
-    """The totals of a block of positions, a row of (C,) for each."""
+    """The totals of a block of positions, one row (C,) for each total."""
     program = tl.program_id(0).to(tl.int64)
     position = (program + start) * BLOCK + tl.arange(0, BLOCK)
     inside = position < positions
@@ -403,7 +404,7 @@ def _forward_kernel(
 
     y, count = tl.where(counts, y, -1), counts.to(DTYPE)
     PREDICT: tl.constexpr = TRUE_POSITIVE or PREDICTED
-    SOFTMAX: tl.constexpr = (CROSS_ENTROPY or CONFIDENCE) or (PROBABILITY or FOCAL)
+    SOFTMAX: tl.constexpr = (CROSS_ENTROPY or SOFT_TRUE_POSITIVE) or (SOFT_PREDICTED or FOCAL)
     image, corners = _corners_of(position, sizes, strides, ALIGN_CORNERS, UPSAMPLED, DTYPE)
     if PREDICT or SOFTMAX:
         prediction, shift, total, log_p_y, _ = _sweep(
@@ -416,38 +417,38 @@ def _forward_kernel(
         own = classes[None, :] == y[:, None]
         row = rows + program * ROWS * NUM_CLASSES + classes
         if SUPPORT:
-            row = _add_up(row, own, count, real, NUM_CLASSES)
+            row = _store_sums(row, own, count, real, NUM_CLASSES)
         if TRUE_POSITIVE:
-            row = _add_up(row, own, tl.where(prediction == y, count, 0.0), real, NUM_CLASSES)
+            row = _store_sums(row, own, tl.where(prediction == y, count, 0.0), real, NUM_CLASSES)
         if PREDICTED:
-            found = classes[None, :] == prediction[:, None]
-            row = _add_up(row, found, count, real, NUM_CLASSES)
+            argmax = classes[None, :] == prediction[:, None]
+            row = _store_sums(row, argmax, count, real, NUM_CLASSES)
         if CROSS_ENTROPY:
-            row = _add_up(row, own, -weight * log_p_y, real, NUM_CLASSES)
-        if CONFIDENCE:
-            row = _add_up(row, own, weight * tl.exp(log_p_y), real, NUM_CLASSES)
-        if PROBABILITY:
+            row = _store_sums(row, own, -weight * log_p_y, real, NUM_CLASSES)
+        if SOFT_TRUE_POSITIVE:
+            row = _store_sums(row, own, weight * tl.exp(log_p_y), real, NUM_CLASSES)
+        if SOFT_PREDICTED:
             mask = inside[:, None] & real[None, :]
             z = _read(logits, corners, strides, classes, mask, UPSAMPLED, DTYPE)
             u = _scaled(z, classes, y, bias, margin, SCALE, DTYPE, NUM_CLASSES)
-            share = tl.exp(u - shift[:, None]) * (weight / total)[:, None]
-            tl.store(row, tl.sum(tl.where(counts[:, None], share, 0.0), 0), real)
+            p = tl.exp(u - shift[:, None]) * (weight / total)[:, None]
+            tl.store(row, tl.sum(tl.where(counts[:, None], p, 0.0), 0), real)
             row += NUM_CLASSES
         if FOCAL:
-            doubt = tl.exp(GAMMA * tl.log(_doubt(log_p_y)))
-            row = _add_up(row, own, -weight * doubt * log_p_y, real, NUM_CLASSES)
+            power = tl.exp(GAMMA * tl.log(_one_minus_p(log_p_y)))
+            row = _store_sums(row, own, -weight * power * log_p_y, real, NUM_CLASSES)
 
 
 @triton.jit
 def _gradient(
-    z, classes, y, shift, a, b, v, bias, margin, grad_probability,
+    z, classes, y, shift, a, b, v, bias, margin, grad_soft_predicted,
     SCALE: tl.constexpr, DTYPE: tl.constexpr, NUM_CLASSES: tl.constexpr,
 ):  # fmt: skip
     """A tile of exp(u - shift) (b + v q) - a 1[c=y]."""
     u = _scaled(z, classes, y, bias, margin, SCALE, DTYPE, NUM_CLASSES)
     factor = b[:, None]
-    if grad_probability is not None:
-        q = tl.load(grad_probability + classes, classes < NUM_CLASSES, other=0.0)
+    if grad_soft_predicted is not None:
+        q = tl.load(grad_soft_predicted + classes, classes < NUM_CLASSES, other=0.0)
         factor += v[:, None] * q[None, :]
     return tl.exp(u - shift[:, None]) * factor - tl.where(
         classes[None, :] == y[:, None], a[:, None], 0.0
@@ -457,19 +458,19 @@ def _gradient(
 @triton.jit
 def _backward_kernel(
     logits, target, weights, bias, margin, sizes, strides, positions, ignore_index,
-    grad_cross_entropy, grad_confidence, grad_probability, grad_focal, grad, state,
+    grad_cross_entropy, grad_soft_true_positive, grad_soft_predicted, grad_focal, grad, state,
     GAMMA: tl.constexpr,
     SCALE: tl.constexpr, ALIGN_CORNERS: tl.constexpr, UPSAMPLED: tl.constexpr,
     DTYPE: tl.constexpr, NUM_CLASSES: tl.constexpr, BLOCK: tl.constexpr, CHUNK: tl.constexpr,
 ):  # fmt: skip
-    """The gradient of a block of positions or, upsampled, the numbers it is gathered from."""
+    """The gradient of a block of positions or, upsampled, the numbers that it is gathered from."""
     position = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = position < positions
     y, _, counts, weight = _labels(position, inside, target, weights, ignore_index, DTYPE)
     y = tl.where(counts, y, -1)
     image, corners = _corners_of(position, sizes, strides, ALIGN_CORNERS, UPSAMPLED, DTYPE)
     _, shift, total, log_p_y, mix = _sweep(
-        logits, corners, strides, inside, y, bias, margin, grad_probability,
+        logits, corners, strides, inside, y, bias, margin, grad_soft_predicted,
         False, True, SCALE, UPSAMPLED, DTYPE, NUM_CLASSES, BLOCK, CHUNK,
     )  # fmt: skip
 
@@ -477,16 +478,18 @@ def _backward_kernel(
     a = tl.zeros([BLOCK], DTYPE)
     if grad_cross_entropy is not None:
         a += _of_class(grad_cross_entropy, y, counts, DTYPE, NUM_CLASSES)
-    if grad_confidence is not None:
-        a -= _of_class(grad_confidence, y, counts, DTYPE, NUM_CLASSES) * p_y
+    if grad_soft_true_positive is not None:
+        a -= _of_class(grad_soft_true_positive, y, counts, DTYPE, NUM_CLASSES) * p_y
     if grad_focal is not None:
-        doubt = _doubt(log_p_y)
-        slope = GAMMA * p_y * log_p_y / doubt
+        one_minus_p = _one_minus_p(log_p_y)
+        slope = GAMMA * p_y * log_p_y / one_minus_p
         focal = _of_class(grad_focal, y, counts, DTYPE, NUM_CLASSES)
-        a += focal * tl.exp(GAMMA * tl.log(doubt)) * (1 - slope)
+        a += focal * tl.exp(GAMMA * tl.log(one_minus_p)) * (1 - slope)
     weight = tl.where(counts, weight * SCALE, 0.0)
     a *= weight
-    # p = exp(u - shift) / total, its division taken into the factors; nothing where not counted.
+    # p = exp(u - shift) / total; the factors include the division. A shift of inf marks a position
+    # that does not count.
+    shift = tl.where(shift == float('inf'), float('nan'), shift)
     shift = tl.where(counts, shift, float('inf'))
     b, v = (a - weight * mix / total) / total, weight / total
 
@@ -494,7 +497,7 @@ def _backward_kernel(
         tl.store(state + position, shift, inside)
         tl.store(state + positions + position, a, inside)
         tl.store(state + 2 * positions + position, b, inside)
-        if grad_probability is not None:
+        if grad_soft_predicted is not None:
             tl.store(state + 3 * positions + position, v, inside)
     else:
         area = sizes[0] * sizes[1]
@@ -504,7 +507,7 @@ def _backward_kernel(
             mask = inside[:, None] & (classes < NUM_CLASSES)[None, :]
             z = _read(logits, corners, strides, classes, mask, UPSAMPLED, DTYPE)
             g = _gradient(
-                z, classes, y, shift, a, b, v, bias, margin, grad_probability,
+                z, classes, y, shift, a, b, v, bias, margin, grad_soft_predicted,
                 SCALE, DTYPE, NUM_CLASSES,
             )  # fmt: skip
             columns = classes.to(tl.int64)[None, :] * area
@@ -515,12 +518,12 @@ def _backward_kernel(
 @triton.jit
 def _gather_kernel(
     logits, target, weights, bias, margin, sizes, strides, positions, ignore_index,
-    grad_probability, grad, state, pixels, readers,
+    grad_soft_predicted, grad, state, pixels, readers,
     SCALE: tl.constexpr, ALIGN_CORNERS: tl.constexpr, UPSAMPLED: tl.constexpr,
     DTYPE: tl.constexpr, NUM_CLASSES: tl.constexpr, BLOCK: tl.constexpr, CHUNK: tl.constexpr,
     SPAN: tl.constexpr,
 ):  # fmt: skip
-    """The gradient of BLOCK / SPAN source pixels, from SPAN of each one's readers at a time."""
+    """The gradient of BLOCK / SPAN source pixels, each from SPAN of its readers at a time."""
     height, width, low_height, low_width = sizes
     row = tl.arange(0, BLOCK)
     pixel = tl.program_id(0) * (BLOCK // SPAN) + row // SPAN
@@ -543,7 +546,7 @@ def _gather_kernel(
         a = tl.load(state + positions + position, inside, other=0.0)
         b = tl.load(state + 2 * positions + position, inside, other=0.0)
         v = b
-        if grad_probability is not None:
+        if grad_soft_predicted is not None:
             v = tl.load(state + 3 * positions + position, inside, other=0.0)
         lines = _sources(y, height, low_height, ALIGN_CORNERS, True, DTYPE)
         columns = _sources(x, width, low_width, ALIGN_CORNERS, True, DTYPE)
@@ -551,11 +554,13 @@ def _gather_kernel(
         mask = inside[:, None] & real[None, :]
         z = _read(logits, corners, strides, classes, mask, UPSAMPLED, DTYPE)
         g = _gradient(
-            z, classes, label, shift, a, b, v, bias, margin, grad_probability,
+            z, classes, label, shift, a, b, v, bias, margin, grad_soft_predicted,
             SCALE, DTYPE, NUM_CLASSES,
         )  # fmt: skip
-        share = _share(lines, low_y) * _share(columns, low_x)
-        total += g * tl.where(inside, share, 0.0)[:, None]
+        # Whatever its logits, even NaN, a position that does not count has no gradient.
+        g = tl.where((shift == float('inf'))[:, None], 0.0, g)
+        weight = _weight_of(low_y, lines) * _weight_of(low_x, columns)
+        total += g * tl.where(inside, weight, 0.0)[:, None]
     total = tl.sum(tl.reshape(total, [BLOCK // SPAN, SPAN, CHUNK]), 1)
     pixel = tl.program_id(0) * (BLOCK // SPAN) + tl.arange(0, BLOCK // SPAN)
     area = low_height * low_width
@@ -566,20 +571,8 @@ def _gather_kernel(
     tl.store(grad, total.to(grad.dtype.element_ty), mask)
 
 
-class_totals = differentiable(_forward, _backward)
-
-
-def agrees_with(other: Forward, device: torch.device | str) -> bool:
-    """Whether totals and gradient of a small batch are those of another backend on this device."""
-    generator = torch.Generator().manual_seed(0)
-    low = torch.randn(2, 5, 3, 4, generator=generator).to(device)
-    target = torch.randint(0, 5, (2, 7, 9), generator=generator).to(device)
-    target[:, 0] = 255
-    options = Options(255, None, None, 1.0, None, 2.0, False, frozenset(ClassTotals._fields))
-    results = []
-    for backend in (differentiable(_forward, _backward), other):
-        logits = low.clone().requires_grad_()
-        totals = backend(logits, target, options)
-        sum((total * (n + 1)).sum() for n, total in enumerate(totals[3:])).backward()
-        results.append(torch.cat([*totals, logits.grad.flatten()]).detach())
-    return torch.allclose(*results, rtol=1e-4, atol=1e-4)
+#: See :mod:`.operator`.
+PASSES = dict(
+    forward=lambda *call: _forward(*call)[0],
+    backward=lambda logits, target, options, grads: _backward(logits, target, options, None, grads),
+)

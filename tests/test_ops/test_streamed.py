@@ -1,10 +1,10 @@
-"""What only the streamed backend does: the true class apart, and two ways to exponentials."""
+"""What only the streamed backend does: products of exponentials, and a saved single strip."""
 
 import pytest
 import torch
 
 from mmseg_recall.functional import class_totals
-from mmseg_recall.ops import streamed, strips
+from mmseg_recall.ops import strips
 from tests.against_reference import (
     assert_equal_results,
     assert_results_within_budget,
@@ -31,7 +31,7 @@ def make_batch(spread, dtype=torch.float64):
 
 @pytest.mark.parametrize('shifts', SHIFTS)
 @pytest.mark.parametrize('spread', [1e-9, 1, 10, 30, 100, 1000])
-def test_both_ways_to_exponentials_equal_the_reference(spread, shifts):
+def test_exponentials_equal_the_reference(spread, shifts):
     batch = make_batch(spread)
     results = [
         totals_and_gradient(*batch, backend, focal_gamma=0.5, **SHIFTS[shifts])
@@ -51,26 +51,6 @@ def test_products_stay_within_the_budget(spread, shifts):
         for backend in ('streamed', 'reference')
     )
     assert_results_within_budget(result, eager, exact)
-
-
-@pytest.mark.parametrize(('spread', 'ways'), [(1, {'products'}), (1000, {'logits'})])
-def test_which_way_is_taken(spread, ways, monkeypatch):
-    taken = set()
-
-    def noted(way, function):
-        def call(*args):
-            result = function(*args)
-            if result is not None:
-                taken.add(way)
-            return result
-
-        return call
-
-    products, logits = streamed._from_exponentials, streamed._from_logits
-    monkeypatch.setattr(streamed, '_from_exponentials', noted('products', products))
-    monkeypatch.setattr(streamed, '_from_logits', noted('logits', logits))
-    totals_and_gradient(*make_batch(spread), 'streamed', focal_gamma=0.5)
-    assert taken == ways
 
 
 def test_no_class_is_lost_that_underflows_at_the_start_of_a_run():
@@ -94,16 +74,16 @@ def test_ties_go_to_the_first_class(values):
     z = torch.tensor(values)[choice]
     y = torch.randint(0, 4, (3, 50), generator=generator)
     first = [[max(range(4), key=lambda c: (z[r, c, n], -c)) for n in range(50)] for r in range(3)]
-    right = torch.tensor(first) == y
+    correct = torch.tensor(first) == y
     totals = class_totals(z, y, backend='streamed')
-    assert 0 < right.sum() < right.numel()
-    assert torch.equal(totals.true_positive, torch.bincount(y[right], minlength=4).float())
+    assert 0 < correct.sum() < correct.numel()
+    assert torch.equal(totals.true_positive, torch.bincount(y[correct], minlength=4).float())
     predicted = torch.bincount(torch.tensor(first).flatten(), minlength=4)
     assert torch.equal(totals.predicted, predicted.float())
 
 
 @pytest.mark.parametrize('dtype', [torch.float64, torch.float16], ids=str)
-def test_what_is_kept_of_a_single_strip_stays(dtype, monkeypatch):
+def test_a_saved_strip_stays_valid(dtype, monkeypatch):
     """Through another batch of the same shape, and through a first backward pass."""
     generator = torch.Generator().manual_seed(0)
     leaves, losses = [], []
@@ -111,15 +91,15 @@ def test_what_is_kept_of_a_single_strip_stays(dtype, monkeypatch):
         leaf = torch.randn(9, 5, generator=generator).to(dtype).requires_grad_()
         totals = class_totals(leaf, torch.arange(9) % 5, backend='streamed')
         leaves.append(leaf)
-        losses.append(totals.cross_entropy.sum() + totals.probability.square().sum())
-    kept = [
+        losses.append(totals.cross_entropy.sum() + totals.soft_predicted.square().sum())
+    firsts = [
         torch.autograd.grad(loss, leaf, retain_graph=True) for loss, leaf in zip(losses, leaves)
     ]
     again = [torch.autograd.grad(loss, leaf) for loss, leaf in zip(losses, leaves)]
     monkeypatch.setattr(strips, 'STRIP_ELEMENTS', 20)
-    for leaf, first, second in zip(leaves, kept, again):
+    for leaf, first, second in zip(leaves, firsts, again):
         totals = class_totals(leaf, torch.arange(9) % 5, backend='streamed')
-        loss = totals.cross_entropy.sum() + totals.probability.square().sum()
+        loss = totals.cross_entropy.sum() + totals.soft_predicted.square().sum()
         expected = torch.autograd.grad(loss, leaf)
         assert torch.equal(first[0], second[0]) and first[0].dtype == dtype
         torch.testing.assert_close(first, expected)

@@ -1,4 +1,4 @@
-"""Strips side by side."""
+"""Strips in parallel threads."""
 
 import os
 import subprocess
@@ -11,7 +11,7 @@ import torch
 from mmseg_recall.functional import class_totals
 from mmseg_recall.functional.class_totals import position_cross_entropy
 from mmseg_recall.ops import strips
-from mmseg_recall.ops.threads import side_by_side
+from mmseg_recall.ops.threads import parallel_map
 
 
 @pytest.fixture(autouse=True)
@@ -27,7 +27,7 @@ def who_works(item):
 
 
 def test_each_thread_uses_itself_alone_and_results_are_in_order():
-    items, names, numbers, grad = zip(*side_by_side(who_works, range(9), 2))
+    items, names, numbers, grad = zip(*parallel_map(who_works, range(9), 2))
     assert items == tuple(range(9)) and all(name.startswith('strips') for name in names)
     assert set(numbers) == {1} and set(grad) == {False}
     assert torch.get_num_threads() == 2 and torch.is_grad_enabled()
@@ -35,7 +35,7 @@ def test_each_thread_uses_itself_alone_and_results_are_in_order():
 
 @pytest.mark.parametrize(('threads', 'items'), [(1, 9), (2, 1), (2, 0)])
 def test_one_thread_or_item_stays_where_it_is(threads, items):
-    results = list(side_by_side(who_works, range(items), threads))
+    results = list(parallel_map(who_works, range(items), threads))
     assert len(results) == items
     assert {name for _, name, _, _ in results} <= {threading.current_thread().name}
 
@@ -50,11 +50,11 @@ def test_a_forked_process_has_threads_of_its_own():
     """In a process that has no other threads than these."""
     script = """
 import os
-from mmseg_recall.ops.threads import side_by_side
-list(side_by_side(abs, range(4), 2))
+from mmseg_recall.ops.threads import parallel_map
+list(parallel_map(abs, range(4), 2))
 child = os.fork()
 if not child:
-    os._exit(sum(side_by_side(abs, range(4), 2)))
+    os._exit(sum(parallel_map(abs, range(4), 2)))
 print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
     done = subprocess.run(
@@ -79,7 +79,7 @@ def test_the_number_of_threads_changes_next_to_nothing_and_a_repeat_nothing(monk
         torch.set_num_threads(threads)
         leaf = logits.clone().requires_grad_()
         totals = class_totals(leaf, target, backend='streamed')
-        (totals.cross_entropy.sum() + totals.probability.square().sum()).backward()
+        (totals.cross_entropy.sum() + totals.soft_predicted.square().sum()).backward()
         return leaf.grad
 
     one, two, three = (gradient(threads) for threads in (1, 2, 3))
@@ -94,9 +94,9 @@ def test_the_number_of_threads_changes_next_to_nothing_and_a_repeat_nothing(monk
 )
 def test_inference_mode_leaves_nothing_behind(monkeypatch, threads, logits_shape, target_shape):
     torch.set_num_threads(threads)
-    # All that is kept from call to call shall come from the inference mode.
+    # All that is reused from call to call shall come from the inference mode.
     monkeypatch.setattr('mmseg_recall.ops.threads._pools', {})
-    monkeypatch.setattr(strips, '_held', threading.local())
+    monkeypatch.setattr(strips, '_buffers', threading.local())
     strips._geometry.cache_clear()
     logits, target = torch.randn(logits_shape), torch.randint(0, 5, target_shape)
     with torch.inference_mode():

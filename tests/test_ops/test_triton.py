@@ -1,6 +1,6 @@
-"""The Triton backend, beside what every backend goes through in test_class_totals.py.
+"""The Triton backend, in addition to the tests of all backends in test_class_totals.py.
 
-Where there is no GPU it runs in Triton's interpreter, and is compiled for GPUs that are not there.
+Without a GPU it runs in Triton's interpreter, and it is compiled for GPUs that are not there.
 """
 
 import importlib
@@ -10,10 +10,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from mmseg_recall import ops
 from mmseg_recall.functional import class_totals as public_class_totals
 from mmseg_recall.functional import select_totals
 from mmseg_recall.functional.class_totals import _choose, checked_options
-from mmseg_recall.ops import ClassTotals, _find_triton, has_triton, reference
+from mmseg_recall.ops import ClassTotals, has_triton, reference
 from mmseg_recall.ops.contract import DIFFERENTIABLE
 from tests.against_reference import (
     assert_equal_results,
@@ -36,7 +37,7 @@ needs_gpu = pytest.mark.skipif(DEVICE == 'cpu', reason='needs a GPU')
 @pytest.mark.parametrize('align_corners', [False, True])
 @pytest.mark.parametrize(
     ('logits_shape', 'target_shape'),
-    [((3, 21, 4), (3, 4)), ((2, 3, 3, 2), (2, 7, 9)), ((3, 5, 1, 4), (3, 5, 2))],
+    [((3, 21, 4), (3, 4)), ((2, 3, 3, 2), (2, 7, 9)), ((3, 5, 1, 4), (3, 5, 6))],
 )
 @pytest.mark.parametrize('sizes', [(1024, 32, 2**21, 2**19), (128, 4, 1, 1), (64, 16, 400, 130)])
 def test_equals_reference_in_tiles_and_strips(
@@ -109,11 +110,11 @@ def test_classes_switched_off(monkeypatch):
     target = torch.arange(12) % 6 + 4
     target[5] = 255
     logits[5, 4:] = torch.tensor([torch.nan, torch.inf, -torch.inf] * 2)
-    logits, target, kept = logits.to(DEVICE), target.to(DEVICE), torch.arange(12) != 5
-    fields = 'true_positive', 'cross_entropy', 'confidence', 'probability'
+    logits, target, counted = logits.to(DEVICE), target.to(DEVICE), torch.arange(12) != 5
+    fields = 'true_positive', 'cross_entropy', 'soft_true_positive', 'soft_predicted'
     totals, grad = totals_and_gradient(logits, target, 'triton', fields)
-    expected = totals_and_gradient(logits[kept], target[kept], 'reference', fields)
-    assert_equal_results((totals, grad[kept]), expected, **FLOAT64)
+    expected = totals_and_gradient(logits[counted], target[counted], 'reference', fields)
+    assert_equal_results((totals, grad[counted]), expected, **FLOAT64)
     assert (grad[5] == 0).all()
 
 
@@ -170,7 +171,7 @@ def test_memory_of_the_totals(num_classes, positions):
     )
 
 
-def test_auto_takes_it_for_cuda_alone(monkeypatch):
+def test_auto_is_triton_on_cuda_alone(monkeypatch):
     logits, target = make_batch((4, 3), (4,))
     options = checked_options(logits, target, ('support',))
     module = sys.modules[select_totals.__module__]
@@ -197,27 +198,28 @@ class_totals(*call, backend='triton')
     assert "ImportError: backend='triton' needs Triton: pip install triton" in done.stderr
 
 
-def test_it_is_compared_with_the_reference_before_use():
-    """What has_triton asks on a GPU, here in the interpreter."""
+def test_it_is_compared_with_the_reference_before_use(monkeypatch):
+    """The check of ``has_triton`` on a GPU, here in the interpreter."""
 
-    def other(logits, target, options):
+    def wrong(logits, target, options):
         return reference.class_totals(1.01 * logits, target, options)
 
-    assert kernels.agrees_with(reference.class_totals, DEVICE)
-    assert not kernels.agrees_with(other, DEVICE)
+    assert ops._agrees_with_reference('triton', DEVICE)
+    monkeypatch.setitem(ops.BACKENDS, 'triton', wrong)
+    assert not ops._agrees_with_reference('triton', DEVICE)
 
 
 @pytest.mark.parametrize('problem', ['differ', 'RuntimeError: no ptxas'])
-def test_one_that_is_wrong_is_not_used(problem, monkeypatch):
-    def agrees_with(other, device):
+def test_a_wrong_one_is_not_used(problem, monkeypatch):
+    def agrees_with_reference(backend, device):
         if problem == 'differ':
             return False
         raise RuntimeError('no ptxas')
 
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
-    monkeypatch.setattr(kernels, 'agrees_with', agrees_with)
-    with pytest.warns(UserWarning, match=f"'streamed' takes its place.*{problem}"):
-        assert not _find_triton()
+    monkeypatch.setattr(ops, '_agrees_with_reference', agrees_with_reference)
+    with pytest.warns(UserWarning, match=f"'streamed' is used instead.*{problem}"):
+        assert not ops._find_triton()
 
 
 def test_old_triton(monkeypatch):
