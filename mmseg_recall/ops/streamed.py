@@ -1,10 +1,9 @@
 """Strip by strip: nothing of the size of the full-resolution logits is ever allocated.
 
 Both passes go through the strips of :mod:`.strips`. Forward saves only its inputs, and backward
-computes the exponentials again, unless the batch is a single strip, which is saved. The true class
-is separated from the others: with e_y its exponential and r the sum of the other exponentials,
-p_y = e_y / (e_y + r) and 1 - p_y = r / (e_y + r), neither of them a difference of nearly equal
-numbers.
+computes the exponentials again. The true class is separated from the others: with e_y its
+exponential and r the sum of the other exponentials, p_y = e_y / (e_y + r) and
+1 - p_y = r / (e_y + r), neither of them a difference of nearly equal numbers.
 
 The gradient. Per position with label y and weight w, with u = scale * (z + bias - margin[y] at y),
 p = softmax(u), and s, i, q, f the gradients of the loss with respect to S, I, P, F:
@@ -332,23 +331,16 @@ def _count_argmax(scores: Tensor, largest: Tensor, which: Tensor) -> Tensor:
     return _sums(scores.max(1).indices.flatten(), scores.shape[1], which)
 
 
-#: What forward saves for backward if the batch is a single strip.
-_Saved = tuple[_Labels, _Softmax] | None
-
-
-def _forward(logits: Tensor, target: Tensor, options: Options) -> tuple[ClassTotals, _Saved]:
+def _forward(logits: Tensor, target: Tensor, options: Options) -> ClassTotals:
     """See :func:`mmseg_recall.functional.class_totals`."""
-    batch, saved = _Batch(logits, target, options), None
+    batch = _Batch(logits, target, options)
     needs_argmax = not options.fields.isdisjoint(('true_positive', 'predicted'))
 
     def add_strip(totals: _Totals, reader, span) -> None:
-        nonlocal saved
         labels = batch.labels(reader, span)
         argmax = functools.partial(totals.add_argmax, labels) if needs_argmax else None
         softmax = batch.softmax(reader, span, labels, argmax)
         totals.add(labels, softmax)
-        if batch.source.single:
-            saved = labels, softmax
 
     def totals_of(chunk) -> dict[str, Tensor]:
         totals = _Totals(options, logits.shape[1])
@@ -364,24 +356,18 @@ def _forward(logits: Tensor, target: Tensor, options: Options) -> tuple[ClassTot
         return sum((part[name] for part in parts), zero).to(batch.dtype)
 
     names = ClassTotals._fields
-    totals = ClassTotals(*(total(name) if name in options.fields else None for name in names))
-    return totals, saved
+    return ClassTotals(*(total(name) if name in options.fields else None for name in names))
 
 
-def _backward(
-    logits: Tensor, target: Tensor, options: Options, saved: _Saved, grads: ClassTotals
-) -> Tensor:
-    if saved is not None:
-        labels, softmax = saved
-        grad = _gradient(softmax, labels, options, grads, torch.empty_like(softmax.e))
-        return grad.view(logits.shape).to(logits.dtype)
+def _backward(logits: Tensor, target: Tensor, options: Options, grads: ClassTotals) -> Tensor:
+    """The gradient with respect to the logits, from those with respect to the totals."""
     batch = _Batch(logits, target, options)
     result, chunks = batch.source.start_gradient(), batch.chunks()
 
     def strip_gradient(reader, span) -> Tensor:
         labels = batch.labels(reader, span, checked=True)
         softmax = batch.softmax(reader, span, labels)
-        return _gradient(softmax, labels, options, grads, out=softmax.e)
+        return _gradient(softmax, labels, options, grads)
 
     def gradient_of(chunk) -> Tensor | None:
         reader, spans = batch.source.open(chunk)
@@ -393,10 +379,8 @@ def _backward(
     return result.view(logits.shape)
 
 
-def _gradient(
-    softmax: _Softmax, labels: _Labels, options: Options, grads: ClassTotals, out: Tensor
-) -> Tensor:
-    """dL/dz of a strip."""
+def _gradient(softmax: _Softmax, labels: _Labels, options: Options, grads: ClassTotals) -> Tensor:
+    """dL/dz of a strip, which overwrites its exponentials."""
     y, total = labels.y, softmax.total
     a = labels.weighted(_pull(softmax, y, options.focal_gamma, grads))
     if options.scale != 1:
@@ -404,7 +388,7 @@ def _gradient(
     base = a / total
     true = -base * softmax.rest
     if grads.soft_predicted is None:
-        g = torch.mul(softmax.e, base[:, None], out=out)
+        g = softmax.e.mul_(base[:, None])
     else:
         q, q_y, p_y = grads.soft_predicted, _gather_class(grads.soft_predicted, y), softmax.p_y()
         others = _over_classes(softmax.e, q) / total
@@ -412,7 +396,7 @@ def _gradient(
         true += share * softmax.true * (q_y - mean)
         base = base - share * mean
         factor = torch.addcmul(base[:, None], share[:, None], q[:, None])
-        g = torch.mul(softmax.e, factor, out=out)
+        g = softmax.e.mul_(factor)
     g.view(-1).scatter_(0, labels.index, true.reshape(-1))
     return g
 
@@ -437,16 +421,7 @@ def _pull(softmax: _Softmax, y: Tensor, gamma: float | None, grads: ClassTotals)
     return pull
 
 
-#: See :mod:`.operator`.
-PASSES = dict(
-    forward=lambda *call: _forward(*call)[0],
-    backward=lambda logits, target, options, grads: _backward(logits, target, options, None, grads),
-    losses=lambda *call: position_cross_entropy(*call),
-)
-
-
-@torch.no_grad()
-def position_cross_entropy(logits: Tensor, target: Tensor, options: Options) -> Tensor:
+def _losses(logits: Tensor, target: Tensor, options: Options) -> Tensor:
     """-log p_y of each position in the shape of ``target``, -1 where it does not count."""
     batch = _Batch(logits, target, options)
     result = torch.empty(target.shape, dtype=batch.dtype, device=target.device)
@@ -458,7 +433,10 @@ def position_cross_entropy(logits: Tensor, target: Tensor, options: Options) -> 
             losses = batch.softmax(reader, span, labels).losses()
             reader.scatter(result, span, torch.where(labels.valid, losses, -1.0))
 
-    with torch.autocast(logits.device.type, enabled=False):
-        for _ in parallel_map(write, batch.chunks(), batch.threads):
-            pass
+    for _ in parallel_map(write, batch.chunks(), batch.threads):
+        pass
     return result
+
+
+#: See :mod:`.operator`.
+PASSES = dict(forward=_forward, backward=_backward, losses=_losses)

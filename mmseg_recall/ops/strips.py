@@ -64,8 +64,6 @@ class SameResolution:
     def __init__(self, logits: Tensor):
         self.logits = logits.flatten(2) if logits.ndim > 2 else logits[:, :, None]
         self.rows, self.num_classes, self.length = self.logits.shape
-        #: Whether the batch is one strip. It is a tensor of its own then, which may be saved.
-        self.single = 0 < self.logits.numel() <= STRIP_ELEMENTS
         self.like = logits.new_empty(0, dtype=compute_dtype(logits))
         self.grad: Tensor | None = None
 
@@ -88,11 +86,7 @@ class SameResolution:
     def read(self, span: _Block) -> Tensor:
         """The logits of a strip."""
         strip, copy = self.logits[span[0], :, span[1]], None
-        if self.single:
-            copy = torch.empty_like(
-                strip, dtype=self.like.dtype, memory_format=torch.contiguous_format
-            )
-        elif self.grad is not None:
+        if self.grad is not None:
             copy = self.grad[span[0], :, span[1]]  # the gradient of the strip overwrites it
         if copy is None or copy.dtype != self.like.dtype or not copy.is_contiguous():
             copy = _buffer('strip', tuple(strip.shape), self.like)
@@ -140,8 +134,6 @@ class _Gaps(NamedTuple):
 
 class Upsampled:
     """Logits (N, C, h, w) for a target (N, H, W); a chunk is a part of the rows of an image."""
-
-    single = False
 
     def __init__(self, logits: Tensor, target: Tensor, align_corners: bool, products: bool):
         self.logits, self.dtype, self.products = logits, compute_dtype(logits), products

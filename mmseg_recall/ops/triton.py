@@ -66,7 +66,7 @@ PROGRAMS = 256
 ROWS_ELEMENTS, STATE_POSITIONS = 2**21, 2**19
 
 
-def _forward(logits: Tensor, target: Tensor, options: Options) -> tuple[ClassTotals, None]:
+def _forward(logits: Tensor, target: Tensor, options: Options) -> ClassTotals:
     """See :func:`mmseg_recall.functional.class_totals`."""
     interpreted = not isinstance(_forward_kernel, triton.runtime.JITFunction)
     if not logits.is_cuda and not interpreted:
@@ -99,12 +99,11 @@ def _forward(logits: Tensor, target: Tensor, options: Options) -> tuple[ClassTot
         totals += rows.sum(0, dtype=torch.float64)
     split_labels(extremes, num_classes, arguments['ignore_index'])
     by_name = {name: total.to(dtype) for name, total in zip(names, totals)}
-    return ClassTotals(*map(by_name.get, ClassTotals._fields)), None
+    return ClassTotals(*map(by_name.get, ClassTotals._fields))
 
 
-def _backward(
-    logits: Tensor, target: Tensor, options: Options, saved: None, grads: ClassTotals
-) -> Tensor:
+def _backward(logits: Tensor, target: Tensor, options: Options, grads: ClassTotals) -> Tensor:
+    """The gradient with respect to the logits, from those with respect to the totals."""
     grad = torch.empty_like(logits, memory_format=torch.contiguous_format)
     if target.numel() == 0:
         return grad.zero_()
@@ -572,7 +571,4 @@ def _gather_kernel(
 
 
 #: See :mod:`.operator`.
-PASSES = dict(
-    forward=lambda *call: _forward(*call)[0],
-    backward=lambda logits, target, options, grads: _backward(logits, target, options, None, grads),
-)
+PASSES = dict(forward=_forward, backward=_backward)

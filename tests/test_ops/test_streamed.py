@@ -1,4 +1,4 @@
-"""What only the streamed backend does: products of exponentials, and a saved single strip."""
+"""The exponentials of the streamed backend, by products and from the logits; ties."""
 
 import pytest
 import torch
@@ -83,8 +83,7 @@ def test_ties_go_to_the_first_class(values):
 
 
 @pytest.mark.parametrize('dtype', [torch.float64, torch.float16], ids=str)
-def test_a_saved_strip_stays_valid(dtype, monkeypatch):
-    """Through another batch of the same shape, and through a first backward pass."""
+def test_backward_twice_and_after_another_batch(dtype, monkeypatch):
     generator = torch.Generator().manual_seed(0)
     leaves, losses = [], []
     for _ in range(2):

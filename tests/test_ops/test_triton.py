@@ -292,10 +292,10 @@ kernels.split_labels = lambda *_: None  # the kernels that find the labels do no
 
 def both(logits, target, fields, **options):
     options = checked_options(logits, target, fields, **options)
-    totals, _ = kernels._forward(logits, target, options)
+    totals = kernels._forward(logits, target, options)
     grads = (torch.ones_like(t) if n in DIFFERENTIABLE and t is not None else None
              for n, t in totals._asdict().items())
-    kernels._backward(logits, target, options, None, ClassTotals(*grads))
+    kernels._backward(logits, target, options, ClassTotals(*grads))
 
 few = 'support', 'true_positive', 'cross_entropy'
 both(torch.zeros(4, 8142), torch.zeros(4).long(), few)
