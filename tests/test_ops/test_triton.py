@@ -265,25 +265,25 @@ class Compiler:
 
     def launch(self, **arguments):
         signature, self.constants, self.attributes = {}, {}, {}
-        for place, parameter in enumerate(self.kernel.params):
+        for index, parameter in enumerate(self.kernel.params):
             value = arguments[parameter.name]
             fixed = parameter.is_constexpr or value is None
-            signature[parameter.name] = self.type_of((place,), value, fixed)
+            signature[parameter.name] = self.type_of((index,), value, fixed)
         source = ASTSource(self.kernel, signature, self.constants, self.attributes)
         for arch in (80, 90):
             compiled = triton.compile(source, target=GPUTarget('cuda', arch, 32))
             print(self.kernel.__name__, arch, len(compiled.asm['cubin']) > 0)
 
-    def type_of(self, place, value, fixed=False):
+    def type_of(self, index, value, fixed=False):
         if isinstance(value, tuple):
-            return tuple(self.type_of((*place, i), item) for i, item in enumerate(value))
+            return tuple(self.type_of((*index, i), item) for i, item in enumerate(value))
         if fixed or (isinstance(value, int) and value == 1):
-            self.constants[place] = value
+            self.constants[index] = value
             return 'constexpr'
         if isinstance(value, torch.Tensor):
             return TYPES[value.dtype]
         if value % 16 == 0:
-            self.attributes[place] = [['tt.divisibility', 16]]
+            self.attributes[index] = [['tt.divisibility', 16]]
         return 'i32'
 
 for name in ('_forward_kernel', '_backward_kernel', '_gather_kernel'):
