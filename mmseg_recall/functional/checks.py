@@ -81,7 +81,7 @@ def _matching_shapes(logits: Tensor, target: Tensor) -> None:
         if size == new_size:
             return
         # Bilinear upsampling needs two spatial axes with something on them.
-        if len(size) == 2 and 0 not in size:
+        if len(size) == 2 and min(size) > 0:
             if new_size[0] >= size[0] and new_size[1] >= size[1]:
                 return
             raise ValueError(

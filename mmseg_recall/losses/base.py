@@ -42,14 +42,14 @@ class Batch(NamedTuple):
     position_weight: Tensor | None
     align_corners: bool
 
-    @property
-    def positions(self) -> dict:
-        """Which positions count and how much, as :func:`class_totals` has it."""
-        return dict(
-            ignore_index=self.ignore_index,
-            position_weight=self.position_weight,
-            align_corners=self.align_corners,
-        )
+
+def positions(batch: Batch) -> dict:
+    """Which positions count, and how much, as arguments of :func:`class_totals`."""
+    return dict(
+        ignore_index=batch.ignore_index,
+        position_weight=batch.position_weight,
+        align_corners=batch.align_corners,
+    )
 
 
 class Count(NamedTuple):
@@ -236,7 +236,7 @@ class ClassTotalsLoss(BaseLoss):
             sums = getattr(totals, name).detach().requires_grad_()
             loss, _ = self.from_totals(totals._replace(**{name: sums}), count)
             (slope,) = torch.autograd.grad(loss, sums)
-        losses, y = position_losses(batch.logits, batch.target, **batch.positions, **options)
+        losses, y = position_losses(batch.logits, batch.target, **positions(batch), **options)
         return totals.support.sum() * slope[y] * losses
 
     def _totals(self, batch: Batch) -> ClassTotals:
@@ -245,7 +245,7 @@ class ClassTotalsLoss(BaseLoss):
             batch.logits,
             batch.target,
             backend=self.backend,
-            **batch.positions,
+            **positions(batch),
             **self.options(batch.logits.shape[1], batch.logits.device),
         )
 

@@ -15,7 +15,7 @@ from ..functional import (
     saturated_beta,
     weighted_cross_entropy,
 )
-from .base import Batch, Count
+from .base import Batch, Count, positions
 from .class_counts import ClassCountsLoss
 
 
@@ -96,7 +96,7 @@ class ClassBalancedLoss(ClassCountsLoss):
         return self._weight(batch.logits.shape[1], y.device).to(losses)[y] * losses
 
     def _one_vs_all(self, batch: Batch) -> dict:
-        return dict(batch.positions, gamma=self.gamma if self.base == 'focal' else 0.0)
+        return dict(positions(batch), gamma=self.gamma if self.base == 'focal' else 0.0)
 
     def _weight(self, num_classes: int, device: torch.device) -> Tensor:
         return effective_number_weights(self.counts_for(num_classes, device), self.beta)

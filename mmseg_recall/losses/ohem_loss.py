@@ -14,7 +14,7 @@ from ..functional import (
     sum_over_processes,
     weighted_cross_entropy,
 )
-from .base import BaseLoss, Batch
+from .base import BaseLoss, Batch, positions
 
 
 class OHEMLoss(BaseLoss):
@@ -67,7 +67,7 @@ class OHEMLoss(BaseLoss):
             batch.logits,
             batch.target,
             backend=self.backend,
-            **batch._replace(position_weight=self._weighted(selected, batch)).positions,
+            **_weighted(batch, selected),
         ).cross_entropy.sum()
         # Ties share a weight: the number selected is the sum of the weights, not of the positions.
         sums = torch.stack([cross_entropy.double(), selected.double().sum()])
@@ -77,21 +77,15 @@ class OHEMLoss(BaseLoss):
         return weighted_cross_entropy(sums[:1], one, sums[1].detach()).to(cross_entropy)
 
     def per_position(self, batch: Batch) -> Tensor:
-        weight = self._weighted(self._selected(batch), batch)
-        positions = batch._replace(position_weight=weight).positions
-        return position_losses(batch.logits, batch.target, **positions)[0]
+        counted = _weighted(batch, self._selected(batch))
+        return position_losses(batch.logits, batch.target, **counted)[0]
 
     def _selected(self, batch: Batch) -> Tensor:
         """1 for each of the hardest positions, 0 for the others, shape of the target."""
-        losses = position_cross_entropy(batch.logits.detach(), batch.target, **batch.positions)
+        losses = position_cross_entropy(batch.logits.detach(), batch.target, **positions(batch))
         # What is no number is as hard as can be: left out, a diverged model would not show.
         losses = losses.nan_to_num(nan=math.inf, posinf=math.inf)
         return keep_hardest(losses, self._count(losses), self._syncs)
-
-    @staticmethod
-    def _weighted(selected: Tensor, batch: Batch) -> Tensor:
-        weight = batch.position_weight
-        return selected if weight is None else selected * weight
 
     def _count(self, losses: Tensor) -> Tensor:
         """How many to select, of all processes."""
@@ -100,3 +94,10 @@ class OHEMLoss(BaseLoss):
         valid, hard = sum_over_processes(counts) if self._syncs else counts
         wanted = hard if self.thresh is not None else (self.keep_ratio * valid).floor()
         return torch.minimum(wanted.clamp_min(self.min_kept), valid)
+
+
+def _weighted(batch: Batch, selected: Tensor) -> dict:
+    """The batch's positions, each with its weight if it is selected."""
+    counted, weight = positions(batch), batch.position_weight
+    counted['position_weight'] = selected if weight is None else selected * weight
+    return counted

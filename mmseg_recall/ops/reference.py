@@ -113,7 +113,8 @@ def flat_positions(logits: Tensor, target: Tensor, options: Options) -> tuple[Te
     if options.position_weight is not None:
         valid = valid & (options.position_weight.reshape(-1) != 0)
         weight = weight * options.position_weight.reshape(-1)
-    return logits, valid, y, weight
+    # What does not count may be NaN, and 0 * NaN is NaN.
+    return torch.where(valid[:, None], logits, 0.0), valid, y, weight
 
 
 def _scaled(logits: Tensor, y: Tensor, options: Options) -> Tensor:

@@ -28,7 +28,7 @@ OPTIONS = [
 ]
 
 
-@pytest.fixture(params=['streamed', 'triton'])
+@pytest.fixture(params=['reference', 'streamed', 'triton'])
 def backend(request, monkeypatch):
     if request.param == 'triton':
         use_triton(monkeypatch)
@@ -109,6 +109,8 @@ def test_losses_of_positions(shapes):
 @pytest.mark.parametrize('shapes', SHAPES, ids=str)
 def test_a_class_switched_off_is_as_if_it_were_not_there(backend, shapes, options):
     logits, target = make_batch(*shapes)
+    if backend == 'reference' and logits.shape[2:] != target.shape[1:]:
+        pytest.skip("PyTorch's own interpolation makes NaN of -inf at borders")
     target[target == 4] = 0
     logits[:, 4] = -torch.inf
     totals, grad = totals_and_gradient(logits, target, backend, **options)
