@@ -57,7 +57,7 @@ def position_one_vs_all(
         # (1 - p)^gamma = sigmoid(-z)^gamma, as the exponential of a logarithm that stays finite.
         terms = -(gamma * F.logsigmoid(-signed)).exp() * F.logsigmoid(signed)
         losses = torch.where(valid, weight * terms.sum(1), 0.0)
-    return tuple(values.view(target.shape) for values in (losses, y, valid))
+    return losses.view(target.shape), y.view(target.shape), valid.view(target.shape)
 
 
 def one_vs_all(logits: Tensor, target: Tensor, **options) -> tuple[Tensor, Tensor]:
