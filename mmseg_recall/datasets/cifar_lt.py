@@ -16,7 +16,7 @@ class CIFAR10LT(LongTail, CIFAR10):
         data_root (str): Folder of CIFAR-10, as in ``mmpretrain.datasets.CIFAR10``.
         split (str): ``'train'`` or ``'test'``.
         imbalance_factor (float): f, at least 1; the papers: 10, 20, 50, 100, 200.
-        seed (int): Which images are kept, in [0, 2**32).
+        seed (int): Decides which images are selected, in [0, 2**32).
         **kwargs: See ``mmpretrain.datasets.CIFAR10``.
 
     Raises:
@@ -42,7 +42,7 @@ class CIFAR100LT(LongTail, CIFAR100):
         data_root (str): Folder of CIFAR-100, as in ``mmpretrain.datasets.CIFAR100``.
         split (str): ``'train'`` or ``'test'``.
         imbalance_factor (float): f, at least 1; the papers: 10, 20, 50, 100, 200.
-        seed (int): Which images are kept, in [0, 2**32).
+        seed (int): Decides which images are selected, in [0, 2**32).
         **kwargs: See ``mmpretrain.datasets.CIFAR100``.
 
     Raises:

@@ -48,7 +48,7 @@ class DigitsLT(LongTail, _Digits):
     Args:
         split (str): ``'train'`` or ``'test'``.
         imbalance_factor (float): f, at least 1.
-        seed (int): Which images are kept, in [0, 2**32).
+        seed (int): Decides which images are selected, in [0, 2**32).
         **kwargs: See ``mmpretrain.datasets.BaseDataset``.
 
     Raises:

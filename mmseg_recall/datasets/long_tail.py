@@ -41,10 +41,10 @@ def long_tail_subset(
     larger ``imbalance_factor`` keeps some of the same images and no others.
 
     Args:
-        labels: Of all images.
+        labels: The labels of all images.
         num_classes: C.
         imbalance_factor: See :func:`long_tail_counts`.
-        seed: Of the choice.
+        seed: The seed of the random choice.
 
     Returns:
         Indices in rising order.
@@ -56,22 +56,22 @@ def long_tail_subset(
     labels = np.asarray(labels)
     # RandomState's numbers are the same in every version of NumPy, by its own promise.
     random = np.random.RandomState(seed)
-    kept = []
+    selected = []
     counts = long_tail_counts(len(labels) // num_classes, num_classes, imbalance_factor)
     for label, count in enumerate(counts):
         images = np.flatnonzero(labels == label)
-        kept += images[random.permutation(len(images))[:count]].tolist()
-    return sorted(kept)
+        selected += images[random.permutation(len(images))[:count]].tolist()
+    return sorted(selected)
 
 
 class LongTail:
     """Over a balanced dataset with a ``split``: keeps a part of its training images.
 
     Args:
-        *args: Of the dataset.
+        *args: Those of the dataset.
         imbalance_factor (float): See :func:`long_tail_counts`; at least 1.
-        seed (int): Which images are kept, in [0, 2**32).
-        **kwargs: Of the dataset.
+        seed (int): Decides which images are selected, in [0, 2**32).
+        **kwargs: Those of the dataset.
 
     Raises:
         TypeError: If ``imbalance_factor`` is not a number, or ``seed`` not an integer.
@@ -85,11 +85,11 @@ class LongTail:
         super().__init__(*args, **kwargs)
 
     def load_data_list(self) -> list[dict]:
-        """The images that are kept; all of them for the test split."""
+        """Select the images; the test split has all of them."""
         images = super().load_data_list()
         if self.split != 'train':
             return images
         labels = [image['gt_label'] for image in images]
         num_classes = len(self.METAINFO['classes'])
-        kept = long_tail_subset(labels, num_classes, self.imbalance_factor, self.seed)
-        return [images[index] for index in kept]
+        selected = long_tail_subset(labels, num_classes, self.imbalance_factor, self.seed)
+        return [images[index] for index in selected]

@@ -39,8 +39,8 @@ class SynthiaSeq(BaseSegDataset):
     The colours are those of the dataset's own GT/COLOR images.
 
     Args:
-        img_suffix (str): As in ``BaseSegDataset``.
-        seg_map_suffix (str): As in ``BaseSegDataset``.
+        img_suffix (str): See ``BaseSegDataset``.
+        seg_map_suffix (str): See ``BaseSegDataset``.
         **kwargs: See ``BaseSegDataset``. ``ann_file`` is one of the converter's lists, such as
             ``'random/train.txt'``.
 

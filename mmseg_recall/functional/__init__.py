@@ -9,7 +9,7 @@ from .class_totals import (
     position_losses,
     select_totals,
 )
-from .hardest import keep_hardest
+from .hardest import select_hardest
 from .losses import (
     geometric_mean,
     inverse_frequency,
@@ -48,7 +48,7 @@ __all__ = [
     'in_several_processes',
     'inverse_frequency',
     'inverse_frequency_weights',
-    'keep_hardest',
+    'select_hardest',
     'ldam_margins',
     'mean_over_present',
     'meta_gradient',

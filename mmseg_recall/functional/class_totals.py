@@ -50,10 +50,11 @@ def class_totals(
         class_bias: ``(C,)``, added to the logits of every position.
         target_margin: ``(C,)``, entry y is subtracted from the logit of the true class y.
         scale: Positive factor on the shifted logits.
-        position_weight: Shape of ``target``; multiplies a position's share of S, I, P and F. In N,
-            TP and M a position counts wholly, or not at all where its weight is 0.
+        position_weight: In the shape of ``target``; multiplies a position's share of S, I, P and
+            F. In N, TP and M a position counts wholly, or not at all where its weight is 0.
         focal_gamma: gamma >= 0 of F; without it F is ``None``.
-        align_corners: Of the upsampling, as in :func:`torch.nn.functional.interpolate`.
+        align_corners: Passed on to the bilinear upsampling, as in
+            :func:`torch.nn.functional.interpolate`.
         backend: ``'reference'`` (plain autograd), ``'streamed'`` (strips that fit in the cache,
             once differentiable), ``'triton'`` (the same fused, for CUDA) or ``'auto'``: triton for
             CUDA tensors where it is installed, else streamed, unless a gradient is wanted for
@@ -110,7 +111,7 @@ def position_cross_entropy(logits: Tensor, target: Tensor, **options) -> Tensor:
     Args:
         logits: ``(N, C)`` or ``(N, C, d1, ...)``, of the target's or a lower resolution.
         target: Labels, ``(N)`` or ``(N, d1, ...)``.
-        **options: As of :func:`class_totals`, ``backend`` and ``focal_gamma`` apart.
+        **options: Those of :func:`class_totals`, except ``backend`` and ``focal_gamma``.
 
     Returns:
         The shape of ``target``, float32 or better.
@@ -132,7 +133,7 @@ def position_losses(logits: Tensor, target: Tensor, **options) -> tuple[Tensor, 
     Args:
         logits: ``(N, C)`` or ``(N, C, d1, ...)``, of the target's or a lower resolution.
         target: Labels, ``(N)`` or ``(N, d1, ...)``.
-        **options: As of :func:`class_totals`, ``backend`` apart.
+        **options: Those of :func:`class_totals`, except ``backend``.
 
     Returns:
         The losses times the position weights, 0 where a position does not count, float32 or

@@ -9,13 +9,13 @@ from .sync import sum_over_processes
 HALF = 16
 
 
-def keep_hardest(losses: Tensor, count: Tensor, sync: bool = False) -> Tensor:
+def select_hardest(losses: Tensor, count: Tensor, sync: bool = False) -> Tensor:
     """Weigh each of the ``count`` largest losses 1 and the others 0.
 
-    Two histograms, of the upper and of the lower half of the bits, find the smallest loss to keep:
-    two passes instead of a sort, no value waited for by the host, and the histograms of several
-    processes just add. Losses equal to the smallest share the weight that is left, so that the
-    weights sum to ``count`` and no position is preferred for its place.
+    Two histograms, of the upper and of the lower half of the bits, find the smallest loss to
+    select: two passes instead of a sort, no host synchronisation, and the histograms of several
+    processes just add. Losses equal to the smallest share the remaining weight, so that the weights
+    sum to ``count`` and no position is preferred for its index.
 
     Args:
         losses: Any shape; negative where a position does not count. Compared in float32.
@@ -27,7 +27,7 @@ def keep_hardest(losses: Tensor, count: Tensor, sync: bool = False) -> Tensor:
 
     Examples:
         >>> import torch
-        >>> keep_hardest(torch.tensor([0.3, 2., -1., 0.3, 1.]), torch.tensor(3.))
+        >>> select_hardest(torch.tensor([0.3, 2., -1., 0.3, 1.]), torch.tensor(3.))
         tensor([0.5000, 1.0000, 0.0000, 0.5000, 1.0000])
     """
     valid = losses >= 0
@@ -38,8 +38,8 @@ def keep_hardest(losses: Tensor, count: Tensor, sync: bool = False) -> Tensor:
     low, above_low, tied = _bin_of(count - above, lower, valid & (upper == top), sync)
     share = (count - above - above_low) / tied.clamp_min(1)
     smallest = (top << HALF) + low
-    kept = torch.where(bits == smallest, share, (bits > smallest).to(share.dtype))
-    return torch.where(valid & (count > 0), kept, 0.0).to(losses.dtype)
+    weight = torch.where(bits == smallest, share, (bits > smallest).to(share.dtype))
+    return torch.where(valid & (count > 0), weight, 0.0).to(losses.dtype)
 
 
 def _bin_of(count: Tensor, digits: Tensor, valid: Tensor, sync: bool) -> tuple[Tensor, ...]:

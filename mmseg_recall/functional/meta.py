@@ -92,7 +92,7 @@ def gumbel_given_class(
     Args:
         log_rates: :math:`\log \pi`, ``(C,)``, normalised.
         classes: The draws, ``(N,)`` in [0, C).
-        generator: Of the noise.
+        generator: The random number generator of the noise.
 
     Returns:
         ``(N, C)``, row n with its largest entry at ``classes[n]``; no gradient.

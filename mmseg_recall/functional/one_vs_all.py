@@ -28,10 +28,12 @@ def position_one_vs_all(
     Args:
         logits: ``(N, C)`` or ``(N, C, d1, ...)``.
         target: ``(N)`` or ``(N, d1, ...)``; of a higher resolution, logits are upsampled.
-        gamma: At least 0; 0 is the sigmoid cross entropy.
-        ignore_index: Label of positions that do not count.
-        position_weight: Shape of ``target``; positions of weight 0 do not count.
-        align_corners: Of the upsampling.
+        gamma: The focusing parameter, at least 0; 0 is the sigmoid cross entropy.
+        ignore_index: The label of positions that do not count.
+        position_weight: A weight for each position, in the shape of ``target``; positions of
+            weight 0 do not count.
+        align_corners: Passed on to the bilinear upsampling, as in
+            :func:`torch.nn.functional.interpolate`.
 
     Returns:
         The losses times the position weights, 0 where a position does not count; the labels, 0
@@ -66,7 +68,7 @@ def one_vs_all(logits: Tensor, target: Tensor, **options) -> tuple[Tensor, Tenso
     Args:
         logits: ``(N, C)`` or ``(N, C, d1, ...)``.
         target: ``(N)`` or ``(N, d1, ...)``.
-        **options: As of :func:`position_one_vs_all`.
+        **options: Those of :func:`position_one_vs_all`.
 
     Returns:
         The sums and the numbers of positions, both ``(C,)``.

@@ -24,7 +24,7 @@ def recall_scores(recalls: Tensor, zero_recall: float = ZERO_RECALL) -> dict[str
     Args:
         recalls: :math:`R_c`, C fractions (a tensor, an array or a list); NaN for a class that did
             not occur, which then counts nowhere.
-        zero_recall: In (0, 1], the fraction that stands for 0.
+        zero_recall: The fraction that stands for a recall of 0, in (0, 1].
 
     Returns:
         Fractions by the names ``mean``, ``gmean``, ``hmean`` and ``lowest``; NaN if no class
@@ -71,8 +71,8 @@ def shot_groups(class_counts: Tensor, low: float, high: float) -> dict[str, Tens
 
     Args:
         class_counts: Training images of each class, ``(C,)``.
-        low: Where few-shot ends.
-        high: Where many-shot begins.
+        low: Classes with fewer training images are few-shot.
+        high: Classes with more training images are many-shot.
 
     Returns:
         bool ``(C,)`` by name: ``many`` (above ``high``), ``medium`` and ``few`` (below ``low``).

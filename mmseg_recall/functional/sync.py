@@ -25,7 +25,7 @@ def sync_totals(totals: ClassTotals, count: Tensor) -> tuple[ClassTotals, Tensor
     of processes on its way back.
 
     Args:
-        totals: Of this process.
+        totals: The totals of this process.
         count: A tensor to be summed too (what means divide by).
 
     Returns:

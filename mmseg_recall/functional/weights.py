@@ -39,7 +39,7 @@ def exponential_moving_average(
         previous: The average of the step before, ``(C,)``.
         current: This step's value, ``(C,)``.
         present: bool ``(C,)``; a class that is not in the batch keeps its average.
-        alpha: In (0, 1]; 1 forgets the past.
+        alpha: The weight of this step, in (0, 1]; 1 forgets the past.
 
     Examples:
         >>> import torch
@@ -90,7 +90,7 @@ def effective_number_weights(class_counts: Tensor, beta: float) -> Tensor:
 
     Args:
         class_counts: :math:`n_c > 0`, ``(C,)``.
-        beta: In [0, 1); 0 weighs all classes the same, 1 in the limit by inverse frequency.
+        beta: In [0, 1). 0 weighs all classes the same; near 1 the weights are inverse frequencies.
 
     Returns:
         ``(C,)`` float64.

@@ -125,7 +125,7 @@ class BaseLoss(LossState):
             avg_factor: What a mean over valid positions divides by instead of their number, as
                 MMPretrain passes.
             ignore_index: Label that does not count; default: the constructor's.
-            align_corners: Of the upsampling, where the target is of a higher resolution.
+            align_corners: Passed on to the bilinear upsampling of logits of a lower resolution.
             reduction_override: ``None`` or ``'mean'``: the loss; ``'none'``: the loss of each
                 position, whose mean over the valid ones is the loss, as MMSegmentation's
                 ``OHEMPixelSampler`` asks for. State does not move then.
@@ -214,8 +214,8 @@ class ClassTotalsLoss(BaseLoss):
         """The loss, where several share one pass over the logits.
 
         Args:
-            totals: Of this process's batch, with :meth:`shared_reads` among them.
-            target: Its labels.
+            totals: The totals of this process's batch, with :meth:`shared_reads` among them.
+            target: The labels of the batch.
         """
         return self.loss_weight * self._finish(*self._synced(totals, target, None))
 

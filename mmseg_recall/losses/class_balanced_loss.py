@@ -35,7 +35,7 @@ class ClassBalancedLoss(ClassCountsLoss):
             frequencies. With counts far above 1 / (1 - beta), as pixel counts are, all weights are
             equal: a warning says so.
         base: ``'softmax'``, ``'sigmoid'`` or ``'focal'``.
-        gamma: At least 0, of the focal base.
+        gamma: The focusing parameter of the focal base, at least 0.
         **kwargs: ``min_count`` of :class:`ClassCountsLoss`, and those of :class:`ClassTotalsLoss`.
 
     Raises:

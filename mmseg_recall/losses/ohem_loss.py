@@ -7,9 +7,9 @@ from torch import Tensor
 
 from ..functional import (
     checks,
-    keep_hardest,
     position_cross_entropy,
     position_losses,
+    select_hardest,
     select_totals,
     sum_over_processes,
     weighted_cross_entropy,
@@ -20,17 +20,17 @@ from .base import BaseLoss, Batch, positions
 class OHEMLoss(BaseLoss):
     r"""The mean cross entropy over the hardest valid positions.
 
-    Kept are the :math:`\lfloor r V \rfloor` of the V valid positions with the largest cross
-    entropy, or, with ``thresh``, those with :math:`p_y` below it; at least ``min_kept`` of them
-    (all, where there are fewer). Positions that tie at the border share what is left.
+    Selects the :math:`\lfloor r V \rfloor` of the V valid positions with the largest cross
+    entropy or, with ``thresh``, those with :math:`p_y` below it; at least ``min_kept`` of them
+    (all, where there are fewer). Positions that tie at the border share the remaining weight.
 
-    The mean divides by the number kept, over all processes with ``sync``; MMPretrain's
-    ``avg_factor`` has no meaning here.
+    The mean divides by the number of selected positions, of all processes with ``sync``;
+    MMPretrain's ``avg_factor`` has no meaning here.
 
     Args:
         keep_ratio: :math:`r` in (0, 1]; 1 is cross entropy. Not used with ``thresh``.
-        thresh: In (0, 1].
-        min_kept: At least 1.
+        thresh: The largest :math:`p_y` of a hard position, in (0, 1].
+        min_kept: The smallest number of positions to select, at least 1.
         **kwargs: See :class:`BaseLoss`.
 
     Raises:
@@ -85,7 +85,7 @@ class OHEMLoss(BaseLoss):
         losses = position_cross_entropy(batch.logits.detach(), batch.target, **positions(batch))
         # What is no number is as hard as can be: left out, a diverged model would not show.
         losses = losses.nan_to_num(nan=math.inf, posinf=math.inf)
-        return keep_hardest(losses, self._count(losses), self._syncs)
+        return select_hardest(losses, self._count(losses), self._syncs)
 
     def _count(self, losses: Tensor) -> Tensor:
         """How many to select, of all processes."""

@@ -14,7 +14,7 @@ class SoftmaxFocalLoss(ClassWeightMixin):
     r"""The mean of :math:`-\alpha_{y} (1 - p_y)^\gamma \log p_y` over valid positions.
 
     Args:
-        gamma: At least 0; 0 is cross entropy.
+        gamma: The focusing parameter, at least 0; 0 is cross entropy.
         alpha: C factors, one for each class; ``None`` for none.
         **kwargs: See :class:`ClassTotalsLoss`.
 

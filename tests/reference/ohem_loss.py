@@ -6,7 +6,7 @@ from tests.reference.cross_entropy import cross_entropy
 from tests.reference.softmax import counted, log_softmax
 
 
-def keep_hardest(losses, count):
+def select_hardest(losses, count):
     """How much of each is kept: all of the largest; equal ones at the end share what is left."""
     count = min(count, len(losses))
     if count == 0:
@@ -28,6 +28,6 @@ def ohem_loss(logits, target, position_weight=None, keep_ratio=0.7, thresh=None,
         count = sum(math.exp(-loss) < thresh for loss in losses)
     count = min(max(count, min_kept), len(positions))
     kept = [0.0] * len(logits)
-    for (n, _, _, weight), share in zip(positions, keep_hardest(losses, count)):
+    for (n, _, _, weight), share in zip(positions, select_hardest(losses, count)):
         kept[n] = weight * share
     return cross_entropy(logits, target, kept, denominator=count)

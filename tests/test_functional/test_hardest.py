@@ -1,10 +1,10 @@
-"""keep_hardest against a sort."""
+"""select_hardest against a sort."""
 
 import pytest
 import torch
 
-from mmseg_recall.functional import keep_hardest
-from tests.reference.ohem_loss import keep_hardest as slow_keep_hardest
+from mmseg_recall.functional import select_hardest
+from tests.reference.ohem_loss import select_hardest as slow_select_hardest
 
 SMALLEST = 2.0**-149
 CASES = {
@@ -25,8 +25,8 @@ CASES = {
 def test_adversarial(name, ratio):
     losses = CASES[name]
     count = int(ratio * len(losses))
-    weights = keep_hardest(losses, torch.tensor(float(count), dtype=torch.float64))
-    expected = torch.tensor(slow_keep_hardest(losses.tolist(), count))
+    weights = select_hardest(losses, torch.tensor(float(count), dtype=torch.float64))
+    expected = torch.tensor(slow_select_hardest(losses.tolist(), count))
     torch.testing.assert_close(weights, expected)
     assert weights.sum().item() == pytest.approx(count)
 
@@ -42,11 +42,11 @@ def test_random_equals_topk(dtype, seed):
         # Equal float32 numbers may be in it: they share.
         last = losses.flatten()[top[-1]]
         expected[losses == last] = expected[losses == last].mean()
-        torch.testing.assert_close(keep_hardest(losses, torch.tensor(count)), expected)
+        torch.testing.assert_close(select_hardest(losses, torch.tensor(count)), expected)
 
 
 def test_negative_ones_do_not_count():
     losses = torch.tensor([[-1.0, 0.5], [-1.0, 0.0], [2.0, -1.0]])
     for count, expected in ((2, [0, 1, 0, 0, 1, 0]), (3, [0, 1, 0, 1, 1, 0])):
-        assert keep_hardest(losses, torch.tensor(count)).flatten().tolist() == expected
-    assert keep_hardest(torch.full((4,), -1.0), torch.tensor(0)).tolist() == [0] * 4
+        assert select_hardest(losses, torch.tensor(count)).flatten().tolist() == expected
+    assert select_hardest(torch.full((4,), -1.0), torch.tensor(0)).tolist() == [0] * 4

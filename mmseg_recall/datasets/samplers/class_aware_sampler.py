@@ -27,10 +27,10 @@ class ClassAwareSampler(Sampler):
     others. An image of several labels is in each of its classes.
 
     Args:
-        dataset (Dataset): Of MMEngine's kind, or a wrapper with its ``get_data_info``; its entries
-            have a ``gt_label``.
-        seed (int, optional): Of the draws, the same in all processes; by default random, and
-            shared by them. Epoch e is drawn by ``seed`` + e.
+        dataset (Dataset): One of MMEngine's kind, or a wrapper with its ``get_data_info``, whose
+            entries have a ``gt_label``.
+        seed (int, optional): The seed of the draws, the same in all processes; by default a random
+            one that they share. Epoch e is drawn by ``seed`` + e.
         round_up (bool): Whether every process gets the same number of draws, see
             ``mmengine.dataset.DefaultSampler``.
 

@@ -33,11 +33,11 @@ class MetaSampler(Sampler):
     numbers it would have had. An epoch has as many draws as the dataset has images.
 
     Args:
-        dataset (Dataset): Of MMEngine's kind, or a wrapper with its ``get_data_info``; its entries
-            have a ``gt_label``, one label each.
-        power (float): Of the class counts, in the first rates.
-        seed (int, optional): Of the draws, the same in all processes; by default random, and
-            shared by them. Epoch e is drawn by ``seed`` + e.
+        dataset (Dataset): One of MMEngine's kind, or a wrapper with its ``get_data_info``, whose
+            entries have a ``gt_label``, one label each.
+        power (float): The exponent of the class counts in the first rates.
+        seed (int, optional): The seed of the draws, the same in all processes; by default a random
+            one that they share. Epoch e is drawn by ``seed`` + e.
 
     Raises:
         TypeError: If the dataset doesn't say its labels, ``power`` is not a number or ``seed`` not

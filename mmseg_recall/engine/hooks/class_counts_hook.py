@@ -83,7 +83,7 @@ def training_class_counts(runner, loss: nn.Module | None, num_workers: int) -> C
     """The training set's counts, the same in every process; a warning names unseen classes.
 
     Args:
-        runner (mmengine.runner.Runner): At the start of its training.
+        runner (mmengine.runner.Runner): The runner, at the start of its training.
         loss: The loss they are for. The head around it says which label is ignored and, where the
             dataset doesn't, how many classes there are; for ``None`` the model's last head does.
         num_workers: Processes that read label maps.

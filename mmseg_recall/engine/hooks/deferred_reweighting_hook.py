@@ -27,7 +27,7 @@ class DeferredReweightingHook(Hook):
     resumed behind ``begin`` has them too.
 
     Args:
-        begin: Where the weights set in, at least 0: the epoch under ``EpochBasedTrainLoop``, the
+        begin: When the weights set in, at least 0: the epoch under ``EpochBasedTrainLoop``, the
             iteration under ``IterBasedTrainLoop``, both counted from 0 as the schedulers'
             ``begin`` and milestones are.
         beta: In [0, 1). 0 weighs all classes the same; towards 1 the weights become inverse

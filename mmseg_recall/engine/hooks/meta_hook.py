@@ -30,7 +30,7 @@ class MetaHook(Hook):
 
     A subclass says in ``key`` where the checkpoint has them and in ``scalar`` how they are logged;
     where they :meth:`start`, how they make a :meth:`weight` for each position of the training
-    loss, what :meth:`shown` is logged of them, and how they :meth:`apply` to the training.
+    loss, which :meth:`logged_values` they have, and how they :meth:`apply` to the training.
 
     Only the classifier takes the inner step: the features before it come from a forward pass
     without gradient, as in training (batch statistics, dropout), that moves no buffer and no state
@@ -39,8 +39,9 @@ class MetaHook(Hook):
 
     Args:
         meta_batch_size: Images of a meta batch, of each process. Default: the training's batch.
-        lr: Of Adam.
-        inner_lr: Of the inner step. Default: the optimizer's present one, of the classifier.
+        lr: The Adam learning rate.
+        inner_lr: The learning rate of the inner step. Default: the optimizer's present one of the
+            classifier.
         classifier: Name of the last linear layer, the one whose output are the logits.
         interval: Iterations between two lines in the log.
     """
@@ -85,7 +86,7 @@ class MetaHook(Hook):
         """Let the training have what was learned."""
         raise NotImplementedError
 
-    def shown(self, learned: Tensor) -> dict[int, float]:
+    def logged_values(self, learned: Tensor) -> dict[int, float]:
         """What is logged, by class."""
         raise NotImplementedError
 
@@ -123,8 +124,8 @@ class MetaHook(Hook):
 
     def gradient(self, runner, batch: dict, meta_batch: dict) -> tuple[Tensor, Tensor]:
         """Of the meta loss in the parameters, and the meta loss; the same in all processes."""
-        features, target = self._see(runner, batch)
-        meta_features, meta_target = self._see(runner, meta_batch)
+        features, target = self._features_and_labels(runner, batch)
+        meta_features, meta_target = self._features_and_labels(runner, meta_batch)
         learned = self._learned.to(features, copy=True).requires_grad_()
         weight = self._weight(runner, learned, target)
         meta_weight = self._meta_weight(meta_target)
@@ -174,7 +175,7 @@ class MetaHook(Hook):
         )
 
     @torch.no_grad()
-    def _see(self, runner, batch: dict) -> tuple[Tensor, Tensor]:
+    def _features_and_labels(self, runner, batch: dict) -> tuple[Tensor, Tensor]:
         """The classifier's input and the labels at its resolution, as the training has them."""
         seen = []
         handle = self._classifier.register_forward_pre_hook(
@@ -234,7 +235,7 @@ class MetaHook(Hook):
     def _write(self, runner, meta_ce: Tensor) -> None:
         names = runner.train_dataloader.dataset.metainfo.get('classes')
         scalars = {'meta_ce': meta_ce.item()}
-        for label, value in self.shown(self._learned).items():
+        for label, value in self.logged_values(self._learned).items():
             # MMEngine users read keys with "loss" as parts of the total.
             name = str(names[label] if names else label).replace('loss', 'l_oss')
             scalars[f'{self.scalar}/{name}'] = value

@@ -35,7 +35,7 @@ class MetaReweighter(MetaHook):
 
     Args:
         meta_batch_size: Images of a meta batch, of each process. Default: the training's batch.
-        lr: Of Adam.
+        lr: The Adam learning rate.
         inner_lr: :math:`\eta`. Default: the optimizer's present learning rate of the classifier.
         classifier: Name of the last linear layer, whose output are the logits;
             ``'decode_head.conv_seg'`` in MMSegmentation.
@@ -84,7 +84,7 @@ class MetaReweighter(MetaHook):
     def apply(self, learned: Tensor) -> None:
         self.loss.set_class_weight(_weights(learned), normalize=False)  # 1 on average already
 
-    def shown(self, learned: Tensor) -> dict[int, float]:
+    def logged_values(self, learned: Tensor) -> dict[int, float]:
         return dict(enumerate(_weights(learned).tolist()))
 
 

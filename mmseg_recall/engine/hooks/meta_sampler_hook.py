@@ -40,10 +40,10 @@ class MetaSamplerHook(MetaHook):
 
     Args:
         meta_batch_size: Images of a meta batch, of each process. Default: the training's batch.
-        lr: Of Adam.
+        lr: The Adam learning rate.
         inner_lr: :math:`\eta`. Default: the optimizer's present learning rate of the classifier.
         classifier: Name of the last linear layer, whose output are the logits.
-        temperature: Of the Gumbel-softmax, above 0.
+        temperature: The temperature of the Gumbel-softmax, above 0.
         interval: Iterations between two lines in the log.
 
     Raises:
@@ -106,6 +106,6 @@ class MetaSamplerHook(MetaHook):
     def apply(self, learned: Tensor) -> None:
         self._sampler.set_log_rates(learned)
 
-    def shown(self, learned: Tensor) -> dict[int, float]:
+    def logged_values(self, learned: Tensor) -> dict[int, float]:
         rates = learned.softmax(0).tolist()
         return dict(zip(self._sampler.classes.tolist(), rates))

@@ -10,7 +10,7 @@ class ResNet10(ResNet):
     """ResNet with one basic block in each of the four stages, for ImageNet-LT.
 
     Args:
-        **kwargs: Of ``mmpretrain.models.ResNet``, except ``depth``.
+        **kwargs: Those of ``mmpretrain.models.ResNet``, except ``depth``.
 
     Reference:
         Liu et al., Large-Scale Long-Tailed Recognition in an Open World, 2019, Sec. 4.
@@ -37,7 +37,7 @@ class CIFARResNet(ResNet_CIFAR):
 
     Args:
         depth: 6 n + 2 for n blocks in each stage: 20, 32, 44, 56 or 110.
-        **kwargs: Of ``mmpretrain.models.ResNet_CIFAR``.
+        **kwargs: Those of ``mmpretrain.models.ResNet_CIFAR``.
 
     Raises:
         KeyError: If ``depth`` is another number.

@@ -10,7 +10,7 @@ from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
 from ...functional import checks
-from .settings import INIT_CFG, build_loss, head_sizes, refuse_unknown, top_k
+from .arguments import INIT_CFG, build_loss, head_sizes, refuse_unknown, top_k
 
 
 @MODELS.register_module()

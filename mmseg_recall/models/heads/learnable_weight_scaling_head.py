@@ -5,7 +5,7 @@ from mmpretrain.models.heads import LinearClsHead
 from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 
-from .settings import INIT_CFG, build_loss, head_sizes, refuse_unknown, top_k
+from .arguments import INIT_CFG, build_loss, head_sizes, refuse_unknown, top_k
 
 
 @MODELS.register_module()

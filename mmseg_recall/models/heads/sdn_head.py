@@ -7,7 +7,7 @@ from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
-from .settings import INIT_CFG, build_loss, head_sizes, refuse_unknown, top_k
+from .arguments import INIT_CFG, build_loss, head_sizes, refuse_unknown, top_k
 
 FEATURE_LOSS = dict(type='RecallLoss')
 CLASSIFIER_LOSS = dict(type='ClassBalancedLoss', class_counts='auto')
