@@ -11,6 +11,7 @@ MODULES = {
     'low_resolution_loss_hook': ('mmseg', ('LowResolutionLossHook',)),
     'meta_reweighter': ('mmengine', ('MetaReweighter',)),
     'meta_sampler_hook': ('mmengine', ('MetaSamplerHook',)),
+    'replace_loss_hook': ('mmengine', ('ReplaceLossHook',)),
     'recall_weights_hook': ('mmengine', ('RecallWeightsHook',)),
 }
 
