@@ -1,0 +1,128 @@
+"""Files are written whole or not at all, and what cannot be read is named in one sentence."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+class InputError(ValueError):
+    """A file or an argument of the user that cannot be used; the message is a sentence for them."""
+
+
+@contextmanager
+def written_whole(path: str | Path) -> Iterator[Path]:
+    """Give a path to write to; the file becomes ``path`` when the block ends without an error.
+
+    It is in a new folder beside ``path``, whose name is unique among all processes and machines
+    that share the disk. Folders above that do not exist are made.
+
+    Args:
+        path: The file to write. What it held before stays until the new content is complete.
+
+    Example:
+        >>> path = Path(tempfile.mkdtemp()) / 'new/counts.json'
+        >>> with written_whole(path) as unfinished:
+        ...     _ = unfinished.write_text('[1, 2]')
+        >>> path.read_text()
+        '[1, 2]'
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # In a folder of its own the file gets the permissions that any new file gets.
+    with tempfile.TemporaryDirectory(
+        dir=path.parent, prefix=f'{path.name}.', suffix='.tmp'
+    ) as folder:
+        unfinished = Path(folder) / path.name
+        yield unfinished
+        os.replace(unfinished, path)
+
+
+@contextmanager
+def reading(
+    path: str | Path, expected: str, errors: tuple[type[Exception], ...] = (Exception,)
+) -> Iterator[None]:
+    """Turn what goes wrong while a file is read into one sentence with its path.
+
+    Decoders raise almost any exception where bytes are damaged, so put nothing into the block but
+    the reading itself.
+
+    Args:
+        path: The file.
+        expected: What it should hold, such as ``'a checkpoint'``.
+        errors: What reading the file may raise.
+
+    Raises:
+        InputError: In place of the errors.
+
+    Example:
+        >>> with reading('counts.json', 'class counts in JSON'):
+        ...     json.loads('[1, 2')
+        Traceback (most recent call last):
+        ...
+        mmseg_recall.files.InputError: counts.json cannot be read: expected class counts in JSON, \
+but got JSONDecodeError: Expecting ',' delimiter: line 1 column 6 (char 5)
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except errors as error:
+        lines = str(error).strip().splitlines() or ['']
+        raise InputError(
+            f'{path} cannot be read: expected {expected}, but got {type(error).__name__}: '
+            f'{lines[0]}'
+        ) from error
+
+
+@contextmanager
+def input_errors() -> Iterator[None]:
+    """Turn a ``ValueError`` about what the user gave, a sentence already, into an `InputError`."""
+    try:
+        yield
+    except ValueError as error:
+        raise InputError(str(error)) from error
+
+
+def read_json(path: str | Path, expected: str):
+    """The content of a JSON file.
+
+    Raises:
+        InputError: If there is no such file, or it is not JSON.
+    """
+    with reading(path, expected):
+        return json.loads(Path(path).read_text(encoding='utf-8'))
+
+
+def read_checkpoint(path: str | Path) -> dict:
+    """The content of a checkpoint, from wherever MMEngine can load it, on the CPU.
+
+    Raises:
+        InputError: If it cannot be loaded, or holds no dictionary.
+    """
+    from mmengine.runner import CheckpointLoader
+
+    with reading(path, 'a checkpoint'):
+        checkpoint = CheckpointLoader.load_checkpoint(str(path), map_location='cpu')
+        if not isinstance(checkpoint, dict):
+            raise TypeError(f'{type(checkpoint).__name__} in place of a dictionary')
+    return checkpoint
+
+
+def run_tool(main: Callable, *arguments) -> None:
+    """Call a tool's ``main``; on an `InputError` say its sentence and exit with status 2.
+
+    Every other exception is an error of the program, and keeps its traceback.
+    """
+    try:
+        main(*arguments)
+    except InputError as error:
+        # A DataLoader's process writes its traceback before the sentence.
+        sentence = str(error).strip().split(f'{InputError.__name__}: ')[-1]
+        print(f'{Path(sys.argv[0]).name}: {sentence}', file=sys.stderr)
+        sys.exit(2)
