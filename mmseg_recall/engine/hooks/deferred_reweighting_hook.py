@@ -21,9 +21,10 @@ class DeferredReweightingHook(Hook):
         w_c \propto \frac{1 - \beta}{1 - \beta^{n_c}}, \qquad \sum_c w_c = C
 
     is given to every loss that takes class weights (``LDAMLoss``, ``SoftmaxFocalLoss``,
-    ``BalancedSoftmaxLoss``); until then they weigh all classes the same. :math:`n_c` are the loss's
-    own ``class_counts``, or where it has none the training set's, counted as
-    :class:`ClassCountsHook` does. The weights follow from :math:`n_c` and the epoch alone, so a run
+    ``BalancedSoftmaxLoss``); until then they weigh all classes the same. From then on a loss is a
+    weighted mean, :math:`\sum_n w_{y_n} l_n / \sum_n w_{y_n}`, so that its steps keep their size.
+    :math:`n_c` are the loss's own ``class_counts``, or where it has none the training set's,
+    counted as :class:`ClassCountsHook` does. The weights follow from :math:`n_c` and the epoch alone, so a run
     resumed behind ``begin`` has them too.
 
     Args:

@@ -55,8 +55,20 @@ def test_in_a_list_with_other_losses():
     assert set(losses) == {'loss_ce', 'loss_recall', 'loss_lovasz', 'loss_average', 'acc_seg'}
 
 
-def test_with_pixel_sampler():
-    losses_of(head(sampler=dict(type='OHEMPixelSampler', thresh=0.7, min_kept=50)))
+@pytest.mark.parametrize('thresh', [0.7, None], ids=['thresh', 'the largest losses'])
+@pytest.mark.parametrize('loss', [RECALL, [RECALL, dict(type='CrossEntropyLoss')]], ids=type)
+def test_with_pixel_sampler(thresh, loss):
+    """Without ``thresh`` it asks the losses for their values at the positions."""
+    losses_of(head(loss, sampler=dict(type='OHEMPixelSampler', thresh=thresh, min_kept=50)))
+
+
+def test_pixel_sampler_selects_the_largest_losses():
+    """Among pixels of one class, those that recall loss weighs alike, the ones with least p_y."""
+    sampling = head(sampler=dict(type='OHEMPixelSampler', min_kept=3))
+    logits, label = torch.zeros(1, 4, 4, 4), torch.zeros(1, 1, 4, 4, dtype=torch.long)
+    logits[0, 1] = torch.arange(16.0).view(4, 4)
+    weight = sampling.sampler.sample(logits, label)
+    assert weight.flatten().nonzero().flatten().tolist() == [13, 14, 15]
 
 
 @pytest.mark.filterwarnings('ignore:threshold is not defined')
