@@ -50,6 +50,7 @@ def _bin_of(count: Tensor, digits: Tensor, valid: Tensor, sync: bool) -> tuple[T
         histogram = sum_over_processes(histogram)
     at_least = histogram.flip(0).cumsum(0).flip(0)
     # The last bin that still has enough at or above it; counted, since a search would wait.
-    place = ((at_least >= count).sum() - 1).clamp_min(0)
-    inside = histogram.take(place)
-    return place, at_least.take(place) - inside, inside
+    index = ((at_least >= count).sum() - 1).clamp_min(0)
+    # gather: of take and of indexing by a scalar torch.compile makes a read by the host.
+    inside, up_to = torch.stack([histogram, at_least]).gather(1, index.expand(2, 1))[:, 0]
+    return index, up_to - inside, inside

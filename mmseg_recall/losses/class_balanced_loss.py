@@ -96,7 +96,9 @@ class ClassBalancedLoss(ClassCountsLoss):
         return self._weight(batch.logits.shape[1], y.device).to(losses)[y] * losses
 
     def _one_vs_all(self, batch: Batch) -> dict:
-        return dict(positions(batch), gamma=self.gamma if self.base == 'focal' else 0.0)
+        options = positions(batch)
+        options['gamma'] = self.gamma if self.base == 'focal' else 0.0
+        return options
 
     def _weight(self, num_classes: int, device: torch.device) -> Tensor:
         return effective_number_weights(self.counts_for(num_classes, device), self.beta)

@@ -63,10 +63,13 @@ class SoftIoULoss(ClassTotalsLoss):
         image = slice(n, n + 1)
         weight = batch.position_weight
         totals = self._totals(
-            batch._replace(
-                logits=batch.logits[image],
-                target=batch.target[image],
-                position_weight=None if weight is None else weight[image],
+            Batch(
+                batch.logits[image],
+                batch.target[image],
+                None,
+                batch.ignore_index,
+                None if weight is None else weight[image],
+                batch.align_corners,
             )
         )
         loss = self._soft_iou(totals)

@@ -47,7 +47,7 @@ class Options(NamedTuple):
 
 def compute_dtype(logits: Tensor) -> torch.dtype:
     """Float32 or better, whatever autocast made of the logits."""
-    return torch.promote_types(logits.dtype, torch.float32)
+    return torch.float64 if logits.dtype is torch.float64 else torch.float32
 
 
 def lowest_exponent(like: Tensor) -> float:

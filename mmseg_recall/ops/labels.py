@@ -28,7 +28,7 @@ def split_labels(target: Tensor, num_classes: int, ignore_index: int) -> tuple[T
     low, high = torch.aminmax(index)
     if index.device.type == 'cuda':
         torch._assert_async((low >= 0) & (high < num_classes))
-    elif index.device.type != 'meta':
+    else:
         low, high = low.item(), high.item()
         if low < 0 or high >= num_classes:
             raise ValueError(
@@ -36,3 +36,15 @@ def split_labels(target: Tensor, num_classes: int, ignore_index: int) -> tuple[T
                 f'classes labels must be in [0, {num_classes}) or be ignore_index={ignore_index}'
             )
     return valid, index
+
+
+def traced_labels(target: Tensor, num_classes: int, ignore_index: int) -> tuple[Tensor, Tensor]:
+    """:func:`split_labels` for plain PyTorch code, where the compiler must not see the check."""
+    index = torch.ops.mmseg_recall.class_index(target, num_classes, ignore_index)
+    return target != ignore_index, index
+
+
+_library = torch.library.Library('mmseg_recall', 'FRAGMENT')
+_library.define('class_index(Tensor target, int num_classes, int ignore_index) -> Tensor')
+_library.impl('class_index', lambda *call: split_labels(*call)[1], 'CompositeExplicitAutograd')
+_library.impl('class_index', lambda target, *_: torch.empty_like(target, dtype=torch.int64), 'Meta')

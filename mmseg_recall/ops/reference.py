@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .contract import ClassTotals, Options, compute_dtype
-from .labels import split_labels
+from .labels import traced_labels
 
 
 def class_totals(logits: Tensor, target: Tensor, options: Options) -> ClassTotals:
@@ -108,7 +108,7 @@ def flat_positions(logits: Tensor, target: Tensor, options: Options) -> tuple[Te
         )
     num_classes = logits.shape[1]
     logits = logits.movedim(1, -1).reshape(-1, num_classes)
-    valid, y = split_labels(target.reshape(-1), num_classes, options.ignore_index)
+    valid, y = traced_labels(target.reshape(-1), num_classes, options.ignore_index)
     weight = valid.to(logits.dtype)
     if options.position_weight is not None:
         valid = valid & (options.position_weight.reshape(-1) != 0)

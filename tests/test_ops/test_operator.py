@@ -1,12 +1,14 @@
 """What looks through PyTorch's eyes at a pass: the compiler, fake tensors, export, derivatives."""
 
+import copy
+
 import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from mmseg_recall.functional import class_totals, position_cross_entropy
-from mmseg_recall.losses import OHEMLoss, RecallLoss
 from tests.batches import every_option, make_batch
+from tests.test_losses.test_contract import CONFIGS, make
 from tests.tolerances import FLOAT64
 
 SHAPES = [((9, 5), (9,)), ((2, 5, 3, 4), (2, 7, 9)), ((2, 5, 3, 4), (2, 3, 4))]
@@ -24,15 +26,18 @@ def scalar(logits, target, **options):
     return torch.stack(sums).sum() / totals.support.sum()
 
 
-@pytest.mark.parametrize('loss', [RecallLoss(), OHEMLoss()], ids=lambda loss: type(loss).__name__)
-def test_one_graph(loss, small):
-    """``fullgraph`` allows no break; backward is compiled too."""
-    logits, target = small
-    step = torch.compile(lambda z: loss(2 * z, target), backend='aot_eager', fullgraph=True)
+@pytest.mark.parametrize('name', CONFIGS)
+def test_one_graph(name):
+    """``fullgraph`` allows no break; backward and the compiler's decompositions are in it."""
+    logits, target = make_batch((2, 5, 3, 4), (2, 7, 9))
+    loss = make(name)
+    loss(logits, target)  # what has counts and averages has them now
     gradients = []
-    for function in (step, lambda z: loss(2 * z, target)):
+    torch._dynamo.reset()  # or what other tests compiled counts as recompilations
+    compiled = torch.compile(loss, backend='aot_eager_decomp_partition', fullgraph=True)
+    for function in (compiled, copy.deepcopy(loss)):
         leaf = logits.clone().requires_grad_()
-        function(leaf).backward()
+        function(2 * leaf, target).backward()
         gradients.append(leaf.grad)
     torch.testing.assert_close(*gradients, **FLOAT64)
 
