@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..ops.contract import compute_dtype
-from ..ops.reference import flat_positions
+from ..ops.reference import flat_positions, is_class
 from . import checks
 from .class_totals import checked_options
 
@@ -55,7 +55,7 @@ def position_one_vs_all(
     )
     with torch.autocast(logits.device.type, enabled=False):
         z, valid, y, weight = flat_positions(logits.to(compute_dtype(logits)), target, options)
-        signed = torch.where(F.one_hot(y, z.shape[1]).bool(), z, -z)
+        signed = torch.where(is_class(y, z.shape[1]), z, -z)
         # (1 - p)^gamma = sigmoid(-z)^gamma, as the exponential of a logarithm that stays finite.
         terms = -(gamma * F.logsigmoid(-signed)).exp() * F.logsigmoid(signed)
         losses = torch.where(valid, weight * terms.sum(1), 0.0)

@@ -53,10 +53,9 @@ def gradient(logits: Tensor, target: Tensor, options: Options, grads: ClassTotal
     with torch.autocast(logits.device.type, enabled=False):
         full, valid, y, weight = flat_positions(logits.to(compute_dtype(logits)), target, options)
         log_p = _scaled(full, y, options).log_softmax(1)
-        one_hot = F.one_hot(y, full.shape[1])
         pull = _pull(log_p.gather(1, y[:, None])[:, 0], y, options.focal_gamma, grads)
         p = log_p.exp()
-        flat = pull[:, None] * (p - one_hot)
+        flat = pull[:, None] * (p - is_class(y, full.shape[1]).to(p))
         if grads.soft_predicted is not None:
             q = grads.soft_predicted
             flat = flat + p * (q - (p * q).sum(1, keepdim=True))
@@ -95,6 +94,11 @@ def position_losses(logits: Tensor, target: Tensor, options: Options) -> tuple[T
         return torch.where(valid, losses, 0.0).view(target.shape), y.view(target.shape)
 
 
+def is_class(y: Tensor, num_classes: int) -> Tensor:
+    """One-hot as bool, (P, C); ``F.one_hot`` reads the labels, which a compiler cannot."""
+    return y[:, None] == torch.arange(num_classes, device=y.device)
+
+
 def _one_minus_p(p_y: Tensor) -> Tensor:
     """1 - p_y; the floor keeps the derivative of (1-p)^gamma finite at p = 1 for gamma < 1."""
     return (1 - p_y).clamp_min(torch.finfo(p_y.dtype).tiny)
@@ -123,5 +127,5 @@ def _scaled(logits: Tensor, y: Tensor, options: Options) -> Tensor:
         logits = logits + options.class_bias.to(logits.dtype)
     if options.target_margin is not None:
         margin = options.target_margin.to(logits.dtype)[y]
-        logits = logits - F.one_hot(y, logits.shape[1]) * margin[:, None]
+        logits = logits - is_class(y, logits.shape[1]) * margin[:, None]
     return logits * options.scale
