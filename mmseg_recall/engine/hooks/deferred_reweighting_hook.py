@@ -24,8 +24,8 @@ class DeferredReweightingHook(Hook):
     ``BalancedSoftmaxLoss``); until then they weigh all classes the same. From then on a loss is a
     weighted mean, :math:`\sum_n w_{y_n} l_n / \sum_n w_{y_n}`, so that its steps keep their size.
     :math:`n_c` are the loss's own ``class_counts``, or where it has none the training set's,
-    counted as :class:`ClassCountsHook` does. The weights follow from :math:`n_c` and the epoch alone, so a run
-    resumed behind ``begin`` has them too.
+    counted as :class:`ClassCountsHook` does. The weights follow from :math:`n_c` and the epoch
+    alone, so a run resumed behind ``begin`` has them too.
 
     Args:
         begin: When the weights set in, at least 0: the epoch under ``EpochBasedTrainLoop``, the
