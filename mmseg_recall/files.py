@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
+import re
 import sys
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 
 class InputError(ValueError):
     """A file or an argument of the user that cannot be used; the message is a sentence for them."""
+
+
+class MissingInputError(InputError, FileNotFoundError):
+    """A file of the user that does not exist."""
 
 
 @contextmanager
@@ -58,7 +65,7 @@ def reading(
         errors: What reading the file may raise.
 
     Raises:
-        InputError: In place of the errors.
+        InputError: In place of the errors; `MissingInputError` in place of ``FileNotFoundError``.
 
     Example:
         >>> with reading('counts.json', 'class counts in JSON'):
@@ -74,7 +81,8 @@ but got JSONDecodeError: Expecting ',' delimiter: line 1 column 6 (char 5)
         raise
     except errors as error:
         lines = str(error).strip().splitlines() or ['']
-        raise InputError(
+        kind = MissingInputError if isinstance(error, FileNotFoundError) else InputError
+        raise kind(
             f'{path} cannot be read: expected {expected}, but got {type(error).__name__}: '
             f'{lines[0]}'
         ) from error
@@ -108,10 +116,88 @@ def read_checkpoint(path: str | Path) -> dict:
     from mmengine.runner import CheckpointLoader
 
     with reading(path, 'a checkpoint'):
-        checkpoint = CheckpointLoader.load_checkpoint(str(path), map_location='cpu')
+        checkpoint = CheckpointLoader.load_checkpoint(str(path), 'cpu', logger='silent')
         if not isinstance(checkpoint, dict):
             raise TypeError(f'{type(checkpoint).__name__} in place of a dictionary')
     return checkpoint
+
+
+def read_weights(path: str | Path) -> dict:
+    """The content of a checkpoint, on the CPU, without running any code that it may hold.
+
+    Beside tensors and plain data MMEngine saves NumPy's numbers and the histories of its logs.
+    ``torch.load(weights_only=True)`` accepts them from torch 2.6 on, where it is told which they
+    are; the histories become objects without content.
+
+    Raises:
+        InputError: If there is no such file, it is damaged, or it holds other objects.
+    """
+    import torch
+
+    with reading(path, 'a checkpoint'):
+        try:
+            with _allowed_objects():
+                checkpoint = torch.load(path, map_location='cpu', weights_only=True)
+        except pickle.UnpicklingError as error:
+            kind = re.search(r'Unsupported (?:global|class):? (?:GLOBAL )?([\w.]+)', str(error))
+            if kind is None:
+                raise
+            raise InputError(
+                f'{path} holds a {kind[1]}, which torch {torch.__version__} cannot load safely '
+                '(weights_only=True): save meta and state_dict alone, or use torch 2.6 or later, '
+                'which can be told to accept what MMEngine saves'
+            ) from error
+        if not isinstance(checkpoint, dict):
+            raise TypeError(f'{type(checkpoint).__name__} in place of a dictionary')
+    return checkpoint
+
+
+def _allowed_objects() -> AbstractContextManager:
+    """Let ``torch.load(weights_only=True)`` accept what MMEngine saves, where torch can be told."""
+    import numpy as np
+    import torch
+
+    if tuple(map(int, torch.__version__.split('.')[:2])) < (2, 6):
+        return nullcontext()
+    dtypes = {type(np.dtype(code)) for code in '?bhilqBHILQefd'}
+    numpy = {'_reconstruct': np.empty(0).__reduce__()[0], 'scalar': np.float64(0).__reduce__()[0]}
+    functions = [
+        (function, f'numpy.{core}.multiarray.{name}')
+        for name, function in numpy.items()
+        for core in ('core', '_core')  # NumPy 1 and 2
+    ]
+    # Never the real ones: getattr, by which a history names its statistics, could reach any code.
+    logs = [
+        (_History, 'mmengine.logging.history_buffer.HistoryBuffer'),
+        (_History.statistic, 'builtins.getattr'),
+    ]
+    return torch.serialization.safe_globals([np.ndarray, np.dtype, *dtypes, *functions, *logs])
+
+
+class _History:
+    """What MMEngine's history of a logged value is read as."""
+
+    @staticmethod
+    def statistic(owner, name: str) -> str:
+        """The name of one of its methods, in place of the method."""
+        return name
+
+
+def read_or_rebuild(path: Path, read: Callable, rebuild: Callable):
+    """What a cache file holds; a file that is damaged or missing is built first.
+
+    Args:
+        path: The file.
+        read: Called with the path, gives the content; `InputError` if it is damaged.
+        rebuild: Called with the path, writes the file.
+    """
+    if path.exists():
+        try:
+            return read(path)
+        except InputError as error:
+            warnings.warn(f'{error}. It is built again', stacklevel=3)
+    rebuild(path)
+    return read(path)
 
 
 def run_tool(main: Callable, *arguments) -> None:

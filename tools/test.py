@@ -1,19 +1,16 @@
 """Test a segmentation or classification model from a config and a checkpoint."""
 
-from mmengine.config import ConfigDict
-
-import mmseg_recall  # noqa: F401  makes the losses and hooks known by name
-from mmseg_recall.engine.launch import argument_parser, build_runner, load_config
+from _arguments import runner_parser
 
 
 def parse_args():
-    parser = argument_parser(__doc__)
+    parser = runner_parser(__doc__)
     parser.add_argument('checkpoint', help='checkpoint file')
     parser.add_argument(
         '--out', help='save predictions: a folder of label maps, or for classification a .pkl file'
     )
     parser.add_argument('--show', action='store_true', help='show predictions in a window')
-    parser.add_argument('--show-dir', help='folder for pictures of the predictions')
+    parser.add_argument('--show-dir', help='folder for images of the predictions')
     parser.add_argument(
         '--tta',
         action='store_true',
@@ -28,7 +25,7 @@ def save_predictions(cfg, out):
     if cfg.default_scope == 'mmseg':
         metrics[0].output_dir = out
     else:
-        metrics.append(ConfigDict(type='DumpResults', out_file_path=out))
+        metrics.append(dict(type='DumpResults', out_file_path=out))
     cfg.test_evaluator = metrics
 
 
@@ -43,16 +40,19 @@ def draw_predictions(cfg, show, folder):
 
 
 def augment(cfg):
+    from mmseg_recall.files import InputError
+
     missing = {'tta_model', 'tta_pipeline'} - set(cfg)
     if missing:
-        raise ValueError(f'--tta needs {" and ".join(sorted(missing))} in the config')
+        raise InputError(f'--tta needs {" and ".join(sorted(missing))} in the config')
     cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
-    cfg.model = ConfigDict(**cfg.tta_model, module=cfg.model)
+    cfg.model = dict(**cfg.tta_model, module=cfg.model)
 
 
-def main():
-    args = parse_args()
-    cfg = load_config(args)
+def test(args):
+    from mmseg_recall.engine.launch import build_runner, load_config
+
+    cfg = load_config(args.config, args.cfg_options, args.work_dir, args.launcher)
     cfg.load_from = args.checkpoint
     if args.out:
         save_predictions(cfg, args.out)
@@ -61,6 +61,13 @@ def main():
     if args.tta:
         augment(cfg)
     build_runner(cfg).test()
+
+
+def main():
+    args = parse_args()
+    from mmseg_recall.files import run_tool  # imports torch, for which --help does not wait
+
+    run_tool(test, args)
 
 
 if __name__ == '__main__':

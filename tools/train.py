@@ -1,14 +1,10 @@
 """Train a segmentation or classification model from a config."""
 
-from mmengine.device import get_device
-from mmengine.runner import find_latest_checkpoint
-
-import mmseg_recall  # noqa: F401  makes the losses and hooks known by name
-from mmseg_recall.engine.launch import argument_parser, build_runner, load_config
+from _arguments import runner_parser
 
 
 def parse_args():
-    parser = argument_parser(__doc__)
+    parser = runner_parser(__doc__)
     parser.add_argument(
         '--resume',
         nargs='?',
@@ -27,6 +23,8 @@ def parse_args():
 
 
 def resume(cfg, checkpoint):
+    from mmengine.runner import find_latest_checkpoint
+
     if checkpoint != 'auto':
         cfg.resume, cfg.load_from = True, checkpoint
     elif find_latest_checkpoint(cfg.work_dir):
@@ -36,24 +34,31 @@ def resume(cfg, checkpoint):
 
 
 def use_mixed_precision(cfg):
+    from mmengine.device import get_device
+
+    from mmseg_recall.files import InputError
+
     wrapper = cfg.optim_wrapper
     on_cpu = get_device() == 'cpu'
     mixed = 'CPUAmpOptimWrapper' if on_cpu else 'AmpOptimWrapper'
     kind = wrapper.get('type', 'OptimWrapper')
     if kind not in ('OptimWrapper', mixed):
-        raise ValueError(f'--amp works with optim_wrapper.type OptimWrapper, the config has {kind}')
+        raise InputError(f'--amp works with optim_wrapper.type OptimWrapper, the config has {kind}')
     wrapper.type = mixed
 
 
 def scale_learning_rate(cfg):
+    from mmseg_recall.files import InputError
+
     if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
-        raise ValueError('--auto-scale-lr needs auto_scale_lr.base_batch_size in the config')
+        raise InputError('--auto-scale-lr needs auto_scale_lr.base_batch_size in the config')
     cfg.auto_scale_lr.enable = True
 
 
-def main():
-    args = parse_args()
-    cfg = load_config(args)
+def train(args):
+    from mmseg_recall.engine.launch import build_runner, load_config
+
+    cfg = load_config(args.config, args.cfg_options, args.work_dir, args.launcher)
     if args.resume:
         resume(cfg, args.resume)
     if args.amp:
@@ -63,6 +68,13 @@ def main():
     if args.no_validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     build_runner(cfg).train()
+
+
+def main():
+    args = parse_args()
+    from mmseg_recall.files import run_tool  # imports torch, for which --help does not wait
+
+    run_tool(train, args)
 
 
 if __name__ == '__main__':

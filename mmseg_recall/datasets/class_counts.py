@@ -15,6 +15,8 @@ import torch
 from rich.progress import track
 from torch.utils.data import DataLoader, Dataset
 
+from ..files import InputError, read_or_rebuild, reading, written_whole
+
 NUM_WORKERS = min(8, os.cpu_count() or 1)
 IGNORED = 255
 """MMSegmentation's label of pixels that belong to no class."""
@@ -22,7 +24,7 @@ IGNORED = 255
 
 @dataclass(frozen=True)
 class ClassCounts:
-    """The occurrences of each class in a training set.
+    """How often each class occurs in a training set.
 
     Attributes:
         classes (list[str]): Class names, by label.
@@ -45,17 +47,23 @@ class ClassCounts:
 
     def save(self, path: str | Path) -> Path:
         """Write the JSON that every argument ``class_counts`` reads: whole, or not at all."""
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_name(f'{path.name}.{os.getpid()}.tmp')
-        unfinished.write_text(json.dumps(asdict(self), indent=1))
-        os.replace(unfinished, path)
-        return path
+        with written_whole(path) as unfinished:
+            unfinished.write_text(json.dumps(asdict(self), indent=1), encoding='utf-8')
+        return Path(path)
 
     @classmethod
     def load(cls, path: str | Path) -> ClassCounts:
-        """Read what :meth:`save` wrote."""
-        return cls(**json.loads(Path(path).read_text()))
+        """Read what :meth:`save` wrote.
+
+        Raises:
+            InputError: If there is no such file, or it holds something else.
+        """
+        with reading(path, 'what ClassCounts.save writes'):
+            counts = cls(**json.loads(Path(path).read_text(encoding='utf-8')))
+            lengths = {len(column) for column in (counts.classes, counts.counts, counts.images)}
+            if len(lengths) > 1:
+                raise ValueError('classes, counts and images of different lengths')
+        return counts
 
 
 def count_classes(
@@ -64,16 +72,16 @@ def count_classes(
     ignore_index: int | None = None,
     num_workers: int = NUM_WORKERS,
 ) -> ClassCounts:
-    r"""Count :math:`n_c`, the pixels or samples of each class, in the pictures of a dataset.
+    r"""Count :math:`n_c`, the pixels or samples of each class, in the images of a dataset.
 
     Classification datasets are counted from their list of annotations; a sample of several labels
     counts for each of them. For segmentation every label map is read, by the pipeline's transforms
     whose names start with ``Load`` (``LoadAnnotations`` with its ``reduce_zero_label`` and
     ``label_map``); those that load images alone, and all that follow (crops, flips), are left out.
 
-    Wrappers are looked through: the parts of a ``ConcatDataset`` are added, and whatever shows the
-    pictures of one dataset again (``RepeatDataset``, ``ClassBalancedDataset``, mixing wrappers)
-    has the counts of that dataset.
+    Wrapped datasets are counted themselves: those of a ``ConcatDataset`` are summed, and a wrapper
+    that repeats or mixes the images of one dataset (``RepeatDataset``, ``ClassBalancedDataset``,
+    ``MultiImageMixDataset``) has the counts of that dataset.
 
     Args:
         dataset: A dataset of MMEngine's kind, or wrappers around some.
@@ -86,8 +94,9 @@ def count_classes(
         ClassCounts: The counts, whose ``save`` writes the file that losses read.
 
     Raises:
-        ValueError: If the dataset is empty, if neither it nor ``num_classes`` says what the classes
-            are, if its pipeline loads no label map, or if a label is no class.
+        InputError: A ``ValueError``, if the dataset is empty, if neither it nor ``num_classes``
+            says what the classes are, if its pipeline loads no label map, or if a label map cannot
+            be read or has a label that is no class.
 
     Example:
         >>> from mmengine.dataset import BaseDataset, RepeatDataset
@@ -105,8 +114,8 @@ def count_classes(
         ignored = _ignored(part, ignore_index)
         for index, (labels, counts) in enumerate(_tallies(part, num_workers)):
             if ignored is not None:
-                kept = labels != ignored
-                labels, counts = labels[kept], counts[kept]
+                valid = labels != ignored
+                labels, counts = labels[valid], counts[valid]
             _check(labels, names, ignored, part, index)
             totals[0, labels] += counts
             totals[1, labels] += 1
@@ -124,24 +133,28 @@ def cached_class_counts(
 ) -> ClassCounts:
     """:func:`count_classes`, from ``folder/class_counts_<fingerprint>.json`` where that exists.
 
+    A file that is damaged is counted again, with a warning.
+
     The fingerprint is of everything the counts depend on: classes, ignored label, loading
     transforms, label mapping, and the labels or the label maps' paths, sizes and times.
 
     Args:
         dataset: See :func:`count_classes`, as for the other arguments.
-        folder (str or Path): Where to look for the file, and to leave it.
+        folder (str or Path): The folder of the file, which is made if it does not exist.
 
     Returns:
         ClassCounts: The counts.
 
     Raises:
-        ValueError: See :func:`count_classes`.
+        InputError: See :func:`count_classes`.
     """
     digest = _fingerprint(dataset, num_classes, ignore_index)
     path = Path(folder) / f'class_counts_{digest}.json'
-    if not path.exists():
-        count_classes(dataset, num_classes, ignore_index, num_workers).save(path)
-    return ClassCounts.load(path)
+    return read_or_rebuild(
+        path,
+        ClassCounts.load,
+        lambda path: count_classes(dataset, num_classes, ignore_index, num_workers).save(path),
+    )
 
 
 # --- what is in a dataset -----------------------------------------------------------------------
@@ -155,14 +168,14 @@ def _parts(dataset) -> list:
     if hasattr(dataset, 'dataset'):
         return _parts(dataset.dataset)
     if not len(dataset):
-        raise ValueError(f'cannot count the classes of {type(dataset).__name__}: it is empty')
+        raise InputError(f'cannot count the classes of {type(dataset).__name__}: it is empty')
     return [dataset]
 
 
 def _names(part, num_classes: int | None) -> list[str]:
     names = part.metainfo.get('classes')
     if names is None and num_classes is None:
-        raise ValueError(
+        raise InputError(
             f'cannot count the classes of {type(part).__name__}: neither its metainfo nor a head '
             'of the model says which there are. Set metainfo=dict(classes=...) in the dataset'
         )
@@ -182,9 +195,8 @@ def _ignored(part, ignore_index: int | None) -> int | None:
 def _check(labels: np.ndarray, names: list[str], ignored: int | None, part, index: int) -> None:
     wrong = labels[(labels < 0) | (labels >= len(names))]
     if wrong.size:
-        info = part.get_data_info(index)
-        path = info.get('seg_map_path') or info.get('img_path') or f'sample {index}'
-        raise ValueError(
+        path = _path(part.get_data_info(index)) or f'sample {index}'
+        raise InputError(
             f'{path} has the labels {wrong.tolist()}, but there are {len(names)} classes and '
             f'ignore_index={ignored}: labels must be in [0, {len(names)}) or be ignored. Where 0 '
             'means "no class", set reduce_zero_label=True in the dataset; where the labels are ids '
@@ -196,7 +208,7 @@ def _check(labels: np.ndarray, names: list[str], ignored: int | None, part, inde
 
 
 def _tallies(part, num_workers: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """For each picture the labels in it, each once, and how often each occurs."""
+    """For each image the labels in it, each once, and how often each occurs."""
     if _is_classification(part):
         for index in range(len(part)):
             labels = np.array(part.get_data_info(index)['gt_label'], np.int64, ndmin=1)
@@ -211,30 +223,45 @@ def _tallies(part, num_workers: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         collate_fn=_as_is,
     )
     tallies = iter(loader)  # starts the processes, before the progress bar starts its thread
-    yield from track(tallies, description='Counting classes', total=len(part))
+    for tally in track(tallies, description='Counting classes', total=len(part)):
+        if isinstance(tally, InputError):
+            raise tally
+        yield tally
 
 
 class _LabelMaps(Dataset):
-    """The tallies of a segmentation dataset's label maps."""
+    """The tallies of a segmentation dataset's label maps, or the error of one without.
+
+    (DataLoader would put the traceback of its process before the sentence of an error.)
+    """
 
     def __init__(self, part):
         self.part = part
-        # Copies: LoadAnnotations remembers what it has met in its first picture.
+        # Copies: LoadAnnotations remembers what its first label map needed.
         self.loaders = copy.deepcopy(_loaders(part))
 
     def __len__(self) -> int:
         return len(self.part)
 
-    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray] | InputError:
         results = self.part.get_data_info(index)
-        for load in self.loaders:
-            results = load(results)
+        try:
+            with reading(_path(results) or f'sample {index}', 'a label map'):
+                for load in self.loaders:
+                    results = load(results)
+        except InputError as error:
+            return error
         if 'gt_seg_map' not in results:
-            raise ValueError(
+            return InputError(
                 f'cannot count the classes of {type(self.part).__name__}: no transform of its '
                 'pipeline whose name starts with Load, such as LoadAnnotations, gives gt_seg_map'
             )
         return _tally(results['gt_seg_map'])
+
+
+def _path(info: dict) -> str | None:
+    """The file of an image's label map, or of the image itself."""
+    return info.get('seg_map_path') or info.get('img_path')
 
 
 def _loaders(part) -> list:
@@ -275,10 +302,10 @@ def _fingerprint(dataset, num_classes: int | None, ignore_index: int | None) -> 
 
 
 def _annotation(info: dict) -> tuple:
-    """What the labels of a picture depend on."""
+    """What the labels of an image depend on."""
     if 'gt_label' in info:
         return tuple(np.atleast_1d(info['gt_label']).tolist())
-    path = info.get('seg_map_path') or info['img_path']
+    path = _path(info)
     return path, info.get('label_map'), info.get('reduce_zero_label'), _size_and_time(path)
 
 

@@ -1,62 +1,82 @@
-"""What ``tools/train.py`` and ``tools/test.py`` share: arguments, and the way to a runner."""
+"""What the tools share once their arguments are parsed: the config, and the way to a runner."""
 
 from __future__ import annotations
 
-from argparse import SUPPRESS, ArgumentParser, Namespace
+from argparse import Namespace
+from collections.abc import Sequence
 from pathlib import Path
 
 from mmengine.config import Config, DictAction
 from mmengine.registry import RUNNERS
-from mmengine.runner import Runner
+from mmengine.runner import Runner, find_latest_checkpoint
+
+from ..files import InputError, read_checkpoint, reading
 
 SCOPES = ('mmseg', 'mmpretrain')
 
 
-def argument_parser(description: str) -> ArgumentParser:
-    """Make a parser with the arguments that both tools have."""
-    parser = ArgumentParser(description=description)
-    parser.add_argument('config', help='config file')
-    parser.add_argument('--work-dir', help='folder for logs, checkpoints and results')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        default={},
-        metavar='KEY=VALUE',
-        help='settings that override the config, such as train_cfg.max_iters=100',
-    )
-    parser.add_argument(
-        '--launcher',
-        choices=('none', 'pytorch', 'slurm', 'mpi'),
-        default='none',
-        help='what started the processes (gloo connects them where there is no GPU)',
-    )
-    # torch.distributed.launch passes it; the LOCAL_RANK that it also sets is what gets read.
-    parser.add_argument('--local_rank', '--local-rank', type=int, help=SUPPRESS)
-    return parser
+def read_config(path: str | Path, options: Sequence[str] = ()) -> Config:
+    """Read a config file and override settings of it.
 
-
-def load_config(args: Namespace) -> Config:
-    """Read the config that the arguments name, with their changes to it.
+    Args:
+        path: The file.
+        options: ``KEY=VALUE`` each, as ``--cfg-options`` of MMEngine's tools takes them.
 
     Raises:
-        ValueError: If the config is for neither MMSegmentation nor MMPretrain.
+        InputError: If there is no such file, it has errors of syntax, or an option has no ``=``.
     """
-    cfg = Config.fromfile(args.config)
-    cfg.merge_from_dict(args.cfg_options)
+    with reading(path, 'a config file', (OSError, SyntaxError)):
+        cfg = Config.fromfile(path)
+    without_value = [option for option in options if '=' not in option]
+    if without_value:
+        raise InputError(f'--cfg-options must be KEY=VALUE, but got {" ".join(without_value)}')
+    parsed = Namespace()
+    DictAction([], dest='options')(None, parsed, options)
+    cfg.merge_from_dict(parsed.options)
+    return cfg
+
+
+def load_config(
+    path: str | Path,
+    options: Sequence[str] = (),
+    work_dir: str | Path | None = None,
+    launcher: str = 'none',
+) -> Config:
+    """Read the config of a training or test of either library.
+
+    Args:
+        path: The file.
+        options: Settings to override, see :func:`read_config`.
+        work_dir: The folder for results; default: the config's, else ``work_dirs/<its name>``.
+        launcher: What started the processes: ``'none'``, ``'pytorch'``, ``'slurm'`` or ``'mpi'``.
+
+    Raises:
+        InputError: See :func:`read_config`; or if the config is for neither MMSegmentation nor
+            MMPretrain.
+    """
+    cfg = read_config(path, options)
     scope = cfg.get('default_scope')
     if scope not in SCOPES:
-        raise ValueError(f'{args.config}: default_scope is {scope!r}, expected one of {SCOPES}')
-    cfg.launcher = args.launcher
-    cfg.work_dir = args.work_dir or cfg.get('work_dir') or f'work_dirs/{Path(args.config).stem}'
+        raise InputError(f'{path}: default_scope is {scope!r}, expected one of {SCOPES}')
+    cfg.launcher = launcher
+    cfg.work_dir = str(work_dir or cfg.get('work_dir') or f'work_dirs/{Path(path).stem}')
     return cfg
 
 
 def build_runner(cfg: Config) -> Runner:
-    """Build the runner that the config asks for, by default ``AnyDeviceRunner``."""
+    """Build the runner that the config asks for, by default ``AnyDeviceRunner``.
+
+    Raises:
+        InputError: If the checkpoint that it starts from cannot be read.
+    """
     cfg.setdefault('runner_type', 'AnyDeviceRunner')
     if cfg.default_scope == 'mmpretrain':
         _load_like_mmpretrain(cfg)
+    checkpoint = cfg.get('load_from')
+    if cfg.get('resume') and not checkpoint:
+        checkpoint = find_latest_checkpoint(cfg.work_dir)
+    if checkpoint:
+        read_checkpoint(checkpoint)  # before minutes pass until the runner reads it
     return RUNNERS.build(cfg)
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..functional import checks, recall_scores
+from ..functional import checks, recall_means, recall_scores
 
 #: What temperatures can be chosen by. ``nll`` is to be low, the others high.
 METRICS = ('top1', 'mean_recall', 'gmean_recall', 'hmean_recall', 'lowest_recall', 'nll')
@@ -16,9 +16,9 @@ METRICS = ('top1', 'mean_recall', 'gmean_recall', 'hmean_recall', 'lowest_recall
 GRID = tuple(2 ** (step / 4) for step in range(-12, 13))
 #: Tried then, times the best of the first: to the next on either side, sixteen steps an octave.
 REFINEMENT = tuple(2 ** (step / 16) for step in range(-4, 5))
-#: Of the expected calibration error.
+#: Number of bins of the expected calibration error.
 BINS = 15
-#: Probabilities in memory at a time.
+#: Number of probabilities in memory at a time.
 CHUNK = 2**23
 
 
@@ -34,8 +34,8 @@ def best_temperatures(
 
     Every pair of :data:`GRID` is tried, with the temperatures of ``start``, then every pair of the
     finer steps around the best one. Of pairs with the same score the one nearest to (1, 1) in
-    octaves is taken, so what makes no difference stays 1. The predictions of all pairs are computed
-    anew from the probabilities, some images at a time, whatever their number.
+    octaves is chosen, so what makes no difference stays 1. The predictions of all pairs are
+    computed from the probabilities of some images at a time, whatever their number.
 
     With ``nll`` each temperature is that of temperature scaling: the lowest mean of
     :math:`-\log p_y` of its classifier by itself.
@@ -43,7 +43,7 @@ def best_temperatures(
     Args:
         new: Logits of the new classifier, (N, C), as ``EnsembleHead.logits`` gives them.
         old: Logits of the old classifier, (N, C).
-        labels: Of the N images, int64.
+        labels: Labels of the N images, int64.
         metric: One of :data:`METRICS`, see :func:`ensemble_scores`.
         start: Temperatures that the result is at least as good as.
         progress: Wraps the list of parts of the images, such as ``rich.progress.track``.
@@ -60,7 +60,7 @@ def best_temperatures(
         of Modern Neural Networks, 2017 (temperature scaling, which it refers to).
 
     Examples:
-        >>> new = torch.tensor([[1., 0.], [4., 0.], [0., 1.]])  # right
+        >>> new = torch.tensor([[1., 0.], [4., 0.], [0., 1.]])  # correct
         >>> old = torch.tensor([[0., 4.], [4., 0.], [0., 3.]])  # too sure of the first image
         >>> t_new, t_old = best_temperatures(new, old, torch.tensor([0, 0, 1]))
         >>> ensemble_scores(new, old, torch.tensor([0, 0, 1]), t_new, t_old)['top1']
@@ -82,14 +82,14 @@ def ensemble_scores(
     Args:
         new: Logits of the new classifier, (N, C).
         old: Logits of the old classifier, (N, C).
-        labels: Of the N images, int64.
+        labels: Labels of the N images, int64.
         t_new: Temperature of the new classifier.
         t_old: Temperature of the old classifier.
 
     Returns:
-        Of the ensemble: ``top1`` and the four ``..._recall`` of ``LongTailAccuracy``, as fractions,
-        and ``ece``, the expected calibration error; ``nll``: the mean of -log p of the true class,
-        of both classifiers by themselves, and of these two the mean.
+        The ensemble's ``top1`` and the four ``..._recall`` of ``LongTailAccuracy``, as fractions,
+        and its expected calibration error ``ece``; and ``nll``: the mean of -log p of the true
+        class for each classifier by itself, averaged over the two.
 
     Raises:
         ValueError: If shapes don't match, or a label is not in [0, C).
@@ -109,23 +109,24 @@ def ensemble_scores(
     prediction: list[Tensor] = []
     for part_new, part_old in _parts(3, new, old):
         ensemble = ((part_new / t_new).softmax(1) + (part_old / t_old).softmax(1)) / 2
-        for kept, found in zip((confidence, prediction), ensemble.max(1)):
-            kept.append(found)
-    right = torch.cat(prediction) == labels
+        part_confidence, part_prediction = ensemble.max(1)
+        confidence.append(part_confidence)
+        prediction.append(part_prediction)
+    correct = torch.cat(prediction) == labels
     num_classes = new.shape[1]
-    of_class = labels[right].bincount(minlength=num_classes)
-    recalls = recall_scores(_recalls(of_class, labels, num_classes))
+    true_positive = labels[correct].bincount(minlength=num_classes)
+    recalls = recall_scores(_recalls(true_positive, labels, num_classes))
     nll = (_nll(new, labels, [t_new]) + _nll(old, labels, [t_old])) / 2
     return dict(
-        top1=right.double().mean().item(),
+        top1=correct.double().mean().item(),
         **{f'{name}_recall': value for name, value in recalls.items()},
         nll=nll.item(),
-        ece=expected_calibration_error(torch.cat(confidence), right),
+        ece=expected_calibration_error(torch.cat(confidence), correct),
     )
 
 
-def expected_calibration_error(confidence: Tensor, right: Tensor, bins: int = BINS) -> float:
-    r"""How far from the share of right predictions their probabilities are.
+def expected_calibration_error(confidence: Tensor, correct: Tensor, bins: int = BINS) -> float:
+    r"""How far the probabilities are from the share of correct predictions.
 
     .. math::
         \sum_b \frac{N_b}{N} \, |\text{mean confidence}_b - \text{accuracy}_b|
@@ -134,8 +135,8 @@ def expected_calibration_error(confidence: Tensor, right: Tensor, bins: int = BI
 
     Args:
         confidence: Probabilities of the predicted classes, (N).
-        right: Whether the predictions are right, bool (N).
-        bins: Their number.
+        correct: Whether the predictions are correct, bool (N).
+        bins: Number of bins.
 
     Returns:
         In [0, 1]; 0 where every probability is as high as it should be.
@@ -150,7 +151,7 @@ def expected_calibration_error(confidence: Tensor, right: Tensor, bins: int = BI
     """
     bin_of = (confidence.double() * bins).ceil().long().clamp(1, bins) - 1
     gaps = confidence.new_zeros(bins, dtype=torch.float64)
-    gaps.index_add_(0, bin_of, confidence.double() - right.double())
+    gaps.index_add_(0, bin_of, confidence.double() - correct.double())
     return (gaps.abs().sum() / len(confidence)).item()
 
 
@@ -169,30 +170,25 @@ def _best_pair(new, old, labels, metric, t_new, t_old, progress) -> tuple[float,
 def _recalls_of_pairs(new, old, labels, metric, t_new, t_old, progress) -> Tensor:
     """The score of each pair, (len(t_new), len(t_old))."""
     num_classes = new.shape[1]
-    right = torch.zeros(len(t_new), len(t_old), num_classes, dtype=torch.float64)
+    true_positive = torch.zeros(len(t_new), len(t_old), num_classes, dtype=torch.float64)
     for part_new, part_old, target in progress(_parts(len(t_old) + 2, new, old, labels)):
         p_old = torch.stack([(part_old / t).softmax(1) for t in t_old])
-        for of_pair, t in zip(right, t_new):
+        for of_pair, t in zip(true_positive, t_new):
             prediction = (p_old + (part_new / t).softmax(1)).argmax(2)
             of_pair.index_add_(1, target, (prediction == target).double())
     if metric == 'top1':
-        return right.sum(2) / len(labels)
+        return true_positive.sum(2) / len(labels)
     name = metric.removesuffix('_recall')
-    recalls = _recalls(right, labels, num_classes)
-    scores = [[recall_scores(of_pair)[name] for of_pair in row] for row in recalls]
-    return torch.tensor(scores, dtype=torch.float64)
+    return recall_means(_recalls(true_positive, labels, num_classes))[name]
 
 
-def _recalls(right: Tensor, labels: Tensor, num_classes: int) -> Tensor:
-    """The share of right ones in each class, NaN without images, along the last axis.
-
-    ``right`` is the right predictions of each class, (..., C).
-    """
-    return right / labels.bincount(minlength=num_classes).double()
+def _recalls(true_positive: Tensor, labels: Tensor, num_classes: int) -> Tensor:
+    """The recall of each class, (..., C), NaN without images."""
+    return true_positive / labels.bincount(minlength=num_classes).double()
 
 
 def _nll(logits: Tensor, labels: Tensor, temperatures: Sequence[float]) -> Tensor:
-    """Of one classifier at each of the temperatures."""
+    """The mean -log p of the true class for one classifier at each of the temperatures."""
     total = torch.zeros(len(temperatures), dtype=torch.float64)
     for part, target in _parts(2, logits, labels):
         for i, t in enumerate(temperatures):

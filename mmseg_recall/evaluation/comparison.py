@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -11,11 +12,11 @@ from typing import Literal
 import numpy as np
 import torch
 
-from ..functional import checks
-from ..functional.scores import ZERO_RECALL
+from ..files import InputError
+from ..functional import checks, recall_means
 
 CONFIDENCE = 95
-"""Of the intervals, in percent."""
+"""Confidence of the intervals, in percent."""
 
 BLOCK = 250
 """Resamples drawn at a time, so that the memory does not grow with their number."""
@@ -23,7 +24,7 @@ BLOCK = 250
 
 @dataclass(frozen=True)
 class ImageTotals:
-    """What a model finds in each image: all that scores over any choice of images need.
+    """The totals of each image and class, from which scores over any choice of images follow.
 
     For classification an image is one position. The arrays have an entry for each pair of an image
     and a class that is in it or predicted in it, in the order of the images.
@@ -34,9 +35,9 @@ class ImageTotals:
         num_images (int): n.
         image (numpy.ndarray): ``(K,)`` the image of each entry, in [0, n).
         label (numpy.ndarray): ``(K,)`` its class.
-        found (numpy.ndarray): ``(K,)`` positions of the class that are predicted as it.
+        true_positive (numpy.ndarray): ``(K,)`` positions of the class that are predicted as it.
         predicted (numpy.ndarray): ``(K,)`` positions predicted as the class.
-        true (numpy.ndarray): ``(K,)`` positions of the class.
+        support (numpy.ndarray): ``(K,)`` positions of the class.
         groups (dict[str, list[int]]): Labels of many-, medium- and few-shot classes, where known.
     """
 
@@ -45,18 +46,18 @@ class ImageTotals:
     num_images: int
     image: np.ndarray
     label: np.ndarray
-    found: np.ndarray
+    true_positive: np.ndarray
     predicted: np.ndarray
-    true: np.ndarray
+    support: np.ndarray
     groups: dict[str, list[int]] = field(default_factory=dict)
 
     @classmethod
     def of_areas(cls, classes: list[str], areas: np.ndarray) -> ImageTotals:
-        """From the pixels of each image and class.
+        """Make the totals from the pixels of each image and class.
 
         Args:
             classes (list[str]): Names of the C classes.
-            areas (numpy.ndarray): ``(n, 3, C)`` counts: found, predicted, true.
+            areas (numpy.ndarray): ``(n, 3, C)`` counts: true positive, predicted, support.
         """
         areas = np.asarray(areas)
         image, label = areas[:, 1:].any(axis=1).nonzero()
@@ -67,7 +68,7 @@ class ImageTotals:
     def of_labels(
         cls, classes: list[str], label: Sequence[int], prediction: Sequence[int], groups=None
     ) -> ImageTotals:
-        """From the class of each image, and the one predicted for it.
+        """Make the totals from the class of each image, and the one predicted for it.
 
         Args:
             classes (list[str]): Names of the C classes.
@@ -79,22 +80,22 @@ class ImageTotals:
             >>> ImageTotals.of_labels(['robin', 'ibis'], [0, 1, 1], [0, 0, 1]).sums().tolist()
             [[[1.0, 1.0]], [[2.0, 1.0]], [[1.0, 2.0]]]
         """
-        true_label, guess = np.asarray(label, np.int64), np.asarray(prediction, np.int64)
-        right = true_label == guess
+        label, prediction = np.asarray(label, np.int64), np.asarray(prediction, np.int64)
+        correct = label == prediction
         # An entry for the class of each image, and one for a class wrongly predicted in it.
-        wrong = (~right).nonzero()[0]
+        wrong = (~correct).nonzero()[0]
         ones, zeros = np.ones_like(wrong), np.zeros_like(wrong)
         entries = np.stack(
             [
-                np.concatenate([np.arange(len(right)), wrong]),
-                np.concatenate([true_label, guess[wrong]]),
-                np.concatenate([right, zeros]),
-                np.concatenate([right, ones]),
-                np.concatenate([np.ones_like(true_label), zeros]),
+                np.concatenate([np.arange(len(correct)), wrong]),
+                np.concatenate([label, prediction[wrong]]),
+                np.concatenate([correct, zeros]),
+                np.concatenate([correct, ones]),
+                np.concatenate([np.ones_like(label), zeros]),
             ]
         )
         entries = entries[:, entries[0].argsort(kind='stable')]
-        return cls('classification', classes, len(right), *entries, groups=groups or {})
+        return cls('classification', classes, len(correct), *entries, groups=groups or {})
 
     def shares(self) -> dict[str, float]:
         """Each class's share of the labelled positions.
@@ -103,8 +104,8 @@ class ImageTotals:
             >>> ImageTotals.of_labels(['robin', 'ibis'], [0, 1, 1, 1], [0, 0, 1, 1]).shares()
             {'robin': 0.25, 'ibis': 0.75}
         """
-        true = self.sums()[2, 0]
-        return dict(zip(self.classes, (true / max(1, true.sum())).tolist()))
+        support = self.sums()[2, 0]
+        return dict(zip(self.classes, (support / max(1, support.sum())).tolist()))
 
     def sums(self, weights: np.ndarray | None = None) -> np.ndarray:
         """The totals over the images.
@@ -114,7 +115,7 @@ class ImageTotals:
                 B choices. By default all images count once.
 
         Returns:
-            numpy.ndarray: ``(3, B, C)`` float64: found, predicted, true.
+            numpy.ndarray: ``(3, B, C)`` float64: true positive, predicted, support.
         """
         if weights is None:
             weights = np.ones((1, self.num_images))
@@ -122,7 +123,9 @@ class ImageTotals:
         rows = np.concatenate([self.label + kind * size for kind in range(3)])
         totals = torch.sparse_coo_tensor(
             torch.from_numpy(np.stack([rows, np.tile(self.image, 3)])),
-            torch.from_numpy(np.concatenate([self.found, self.predicted, self.true]).astype(float)),
+            torch.from_numpy(
+                np.concatenate([self.true_positive, self.predicted, self.support]).astype(float)
+            ),
             (3 * size, self.num_images),
             check_invariants=True,
         )
@@ -140,7 +143,7 @@ def scores(totals: ImageTotals, weights: np.ndarray | None = None) -> dict[tuple
     classes decide, see :func:`mmseg_recall.functional.recall_scores`.
 
     Args:
-        totals (ImageTotals): Of the images.
+        totals (ImageTotals): The totals of the images.
         weights (numpy.ndarray, optional): ``(B, n)``: how often each image counts; by default once.
 
     Returns:
@@ -152,40 +155,46 @@ def scores(totals: ImageTotals, weights: np.ndarray | None = None) -> dict[tuple
         >>> {name: float(value[0]) for name, value in scores(totals).items() if name[1]}
         {('recall', 'robin'): 100.0, ('recall', 'ibis'): 50.0}
     """
-    found, predicted, true = totals.sums(weights)
+    true_positive, predicted, support = totals.sums(weights)
     with np.errstate(invalid='ignore'):  # 0/0 is NaN, and counts nowhere
-        recall, iou = found / true, found / (predicted + true - found)
-        overall = found.sum(1) / true.sum(1)
+        recall = true_positive / support
+        iou = true_positive / (predicted + support - true_positive)
+        accuracy = true_positive.sum(1) / support.sum(1)
+        means = _means(recall)
         if totals.task == 'segmentation':
-            values = {'mIoU': _mean(iou), 'mAcc': _mean(recall), 'aAcc': overall}
+            values = {'mIoU': _means(iou)['mean'], 'mAcc': means['mean'], 'aAcc': accuracy}
             per_class = {'IoU': iou, 'Acc': recall}
         else:
-            values = {'top1': overall}
-            values |= {name: _mean(recall[:, labels]) for name, labels in totals.groups.items()}
-            values['mean recall'] = _mean(recall)
+            values = {'top1': accuracy}
+            for name, labels in totals.groups.items():
+                values[name] = _means(recall[:, labels])['mean']
+            values['mean recall'] = means['mean']
             per_class = {'recall': recall}
-        values |= _uneven_means(recall)
-    found_scores = {(name, ''): 100 * value for name, value in values.items()}
+        values |= {f'{name} recall': means[name] for name in ('gmean', 'hmean', 'lowest')}
+    percentages = {(name, ''): 100 * value for name, value in values.items()}
     for kind, columns in per_class.items():
         for name, column in zip(totals.classes, columns.T):
-            found_scores[kind, name] = 100 * column
-    return found_scores
+            percentages[kind, name] = 100 * column
+    return percentages
 
 
-def _uneven_means(recall: np.ndarray) -> dict[str, np.ndarray]:
-    """``recall_scores`` of every row: calling it for each of thousands would take seconds."""
-    above_zero = np.where(recall == 0, ZERO_RECALL, recall)
-    lowest = np.where(np.isnan(recall), np.inf, recall).min(1)
-    return {
-        'gmean recall': np.exp(_mean(np.log(above_zero))),
-        'hmean recall': 1 / _mean(1 / above_zero),
-        'lowest recall': np.where(np.isinf(lowest), np.nan, lowest),
-    }
+def distinct_names(names: Sequence) -> list[str]:
+    """Class names with the label behind those that several classes have: ImageNet has some.
+
+    Example:
+        >>> distinct_names(['crane', 'robin', 'crane'])
+        ['crane (0)', 'robin', 'crane (2)']
+    """
+    count = Counter(map(str, names))
+    return [
+        f'{name} ({label})' if count[str(name)] > 1 else str(name)
+        for label, name in enumerate(names)
+    ]
 
 
-def _mean(values: np.ndarray) -> np.ndarray:
-    """Mean of each row over what is not NaN (without NumPy's warning where that is nothing)."""
-    return np.nansum(values, axis=1) / (~np.isnan(values)).sum(axis=1)
+def _means(values: np.ndarray) -> dict[str, np.ndarray]:
+    """The means of each row over what is not NaN."""
+    return {name: mean.numpy() for name, mean in recall_means(torch.from_numpy(values)).items()}
 
 
 @dataclass(frozen=True)
@@ -208,7 +217,7 @@ class Row:
 
     Attributes:
         score (str): Its name.
-        class_name (str): The class it is of, ``''`` for a score over classes.
+        class_name (str): The name of its class, ``''`` for a score over classes.
         values (list[float]): In percent, for each run.
         differences (list[Difference]): For each run but the first.
     """
@@ -226,7 +235,7 @@ class Comparison:
     Attributes:
         runs (list[str]): Names, the baseline first.
         num_images (int): Images they were scored on.
-        resamples (int): Of the bootstrap.
+        resamples (int): Number of resamples of the bootstrap.
         rows (list[Row]): Scores over classes, then those of each class.
     """
 
@@ -280,19 +289,20 @@ def compare(runs: Mapping[str, ImageTotals], resamples: int = 2000, seed: int = 
 
     The intervals are percentile intervals of the paired bootstrap: n images are drawn with
     replacement, the same for all runs, both runs are scored on them, and of ``resamples`` such
-    differences the middle 95 % are kept.
+    differences the middle 95 % are the interval.
 
     Args:
         runs (Mapping[str, ImageTotals]): The totals of each run, the baseline first.
         resamples (int): How often to draw, at least 1.
-        seed (int): Of the draws.
+        seed (int): Seed of the draws.
 
     Returns:
         Comparison: A table.
 
     Raises:
-        ValueError: If there is no run, fewer than two images, or the runs' classes, images or the
-            images' labels differ.
+        InputError: A ``ValueError``, if there is no run, there are fewer than two images, or the
+            runs' classes, images or the images' labels differ.
+        ValueError: If ``resamples`` is not an integer of at least 1.
 
     Reference:
         Efron and Tibshirani, An Introduction to the Bootstrap, 1993, Ch. 13.
@@ -353,22 +363,22 @@ def _resampled(num_images: int, resamples: int, seed: int) -> Iterator[np.ndarra
 
 def _check(runs: Mapping[str, ImageTotals]) -> None:
     if not runs:
-        raise ValueError('runs must hold at least one run, got none')
+        raise InputError('runs must hold at least one run, got none')
     (first, baseline), *others = runs.items()
     if baseline.num_images < 2:
-        raise ValueError(
+        raise InputError(
             f'{first} was scored on {baseline.num_images} image: an interval over images needs at '
             'least 2'
         )
     for name, totals in others:
         if (totals.task, totals.classes) != (baseline.task, baseline.classes):
-            raise ValueError(
+            raise InputError(
                 f'runs must have the same classes, but {first} ({baseline.task}) has '
                 f'{_listed(baseline.classes)} and {name} ({totals.task}) has '
                 f'{_listed(totals.classes)}'
             )
         if not _same_truth(baseline, totals):
-            raise ValueError(
+            raise InputError(
                 f'runs must be scored on the same images, but those of {first} '
                 f'({baseline.num_images}) and {name} ({totals.num_images}) differ in number, order '
                 'or labels'
@@ -381,8 +391,8 @@ def _same_truth(first: ImageTotals, second: ImageTotals) -> bool:
         return False
     truths = []
     for run in (first, second):
-        labelled = run.true > 0
-        truths.append(np.stack([run.image, run.label, run.true])[:, labelled])
+        labelled = run.support > 0
+        truths.append(np.stack([run.image, run.label, run.support])[:, labelled])
     return np.array_equal(*truths)
 
 

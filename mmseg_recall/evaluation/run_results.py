@@ -1,13 +1,10 @@
-"""The folder of a training -> what its model finds in each validation image, cached there."""
+"""The folder of a training -> its model's totals on each validation image, cached there."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
-from argparse import ArgumentParser, Namespace
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -24,13 +21,14 @@ from rich.progress import track
 
 from ..datasets.class_counts import IGNORED, ClassCounts, cached_class_counts
 from ..engine.launch import load_config
+from ..files import InputError, MissingInputError, read_or_rebuild, reading, written_whole
 from ..functional import checks, read_class_counts, shot_groups
-from .comparison import ImageTotals, scores
+from .comparison import ImageTotals, distinct_names, scores
 
-PICTURES = 4
-"""How many predictions are kept to be looked at: the first ones, not the best ones."""
+EXAMPLES = 4
+"""How many predictions are saved to be drawn: the first ones, not the best ones."""
 
-PICTURE_SIZE = 512
+EXAMPLE_SIZE = 512
 """Pixels of their longer side, at most."""
 
 THRESHOLDS = (20, 100)
@@ -38,14 +36,14 @@ THRESHOLDS = (20, 100)
 
 
 @dataclass(frozen=True)
-class Pictures:
+class ExampleImages:
     """Some validation images of a segmentation run.
 
     Attributes:
         images (list[numpy.ndarray]): ``(H, W, 3)`` uint8, RGB.
         truth (list[numpy.ndarray]): ``(H, W)`` label maps.
         predicted (list[numpy.ndarray]): ``(H, W)`` label maps.
-        palette (list[list[int]]): An RGB colour of each class.
+        palette (list[list[int]]): The RGB colour of each class.
     """
 
     images: list[np.ndarray]
@@ -56,35 +54,22 @@ class Pictures:
 
 @dataclass(frozen=True)
 class RunResults:
-    """What is known of a run.
+    """The results of a training on its validation images.
 
     Attributes:
-        folder (Path): Of the training.
-        checkpoint (Path): Whose parameters were scored.
-        totals (ImageTotals): On the validation images.
+        folder (Path): The folder of the training.
+        checkpoint (Path): The checkpoint whose parameters were scored.
+        totals (ImageTotals): The totals of each validation image.
         likelihood (numpy.ndarray, optional): ``(C,)`` mean predicted score of each class, for
             classification.
-        pictures (Pictures, optional): For segmentation.
+        examples (ExampleImages, optional): Images with their predictions, for segmentation.
     """
 
     folder: Path
     checkpoint: Path
     totals: ImageTotals
     likelihood: np.ndarray | None = None
-    pictures: Pictures | None = None
-
-
-def add_run_arguments(
-    parser: ArgumentParser, run_help: str = 'folder that a training left (its --work-dir)'
-) -> None:
-    """Give a tool the arguments that :func:`read_runs` takes."""
-    parser.add_argument('runs', nargs='+', metavar='RUN_DIR', help=run_help)
-    parser.add_argument(
-        '--checkpoint',
-        choices=('last', 'best'),
-        default='last',
-        help='the last checkpoint of each run, or the one that save_best kept',
-    )
+    examples: ExampleImages | None = None
 
 
 def per_class_scores(totals: ImageTotals) -> dict[str, dict[str, float]]:
@@ -113,7 +98,7 @@ def read_runs(
     """Read the results of several runs, see :func:`read_run`, by the names that tell them apart.
 
     Raises:
-        ValueError: If a folder is given twice.
+        InputError: If a folder is given twice, or see :func:`read_run`.
     """
     names = run_names(folders)
     return {name: read_run(folder, checkpoint) for name, folder in zip(names, folders)}
@@ -122,11 +107,11 @@ def read_runs(
 def read_run(folder: str | Path, checkpoint: Literal['last', 'best'] = 'last') -> RunResults:
     """Run a trained model over its validation images, once: then from the cache in its folder.
 
-    The newest config in the folder says which model and images; data are looked for where the
-    training found them, relative paths from the same working directory. The cache is a file
+    The newest config in the folder says which model and images; the data must be where they were
+    in the training, relative paths from the same working directory. The cache is a file
     ``image_totals_<fingerprint>.npz``, where the fingerprint is of model and data in the config and
-    of the checkpoint's name, size and time. It knows nothing of changed images or label maps:
-    delete it then.
+    of the checkpoint's name, size and time. A damaged file is built again, with a warning. The
+    fingerprint does not see changed images or label maps: delete the file then.
 
     Args:
         folder (str or Path): What a training left: ``<config>.py``, and a checkpoint.
@@ -137,28 +122,28 @@ def read_run(folder: str | Path, checkpoint: Literal['last', 'best'] = 'last') -
         RunResults: The results.
 
     Raises:
-        FileNotFoundError: If there is no such folder, or no config or no checkpoint in it.
-        ValueError: If the config is for neither MMSegmentation nor MMPretrain, or has no
-            validation data.
+        MissingInputError: A ``FileNotFoundError``, if there is no such folder, or no config or no
+            checkpoint in it.
+        InputError: A ``ValueError``, if the config is for neither MMSegmentation nor MMPretrain or
+            has no validation data, or config, checkpoint or data cannot be read.
     """
     folder = Path(folder)
     config, weights = find_config(folder), find_checkpoint(folder, checkpoint)
-    cfg = load_config(
-        Namespace(config=str(config), cfg_options={}, launcher='none', work_dir=str(folder))
-    )
+    cfg = load_config(config, work_dir=folder)
     if not cfg.get('val_dataloader'):
-        raise ValueError(f'{config} has no val_dataloader: there is nothing to score the run on')
-    cache = folder / f'image_totals_{_fingerprint(cfg, weights)}.npz'
-    if not cache.exists():
-        _save(_evaluate(cfg, folder, weights), cache)
-    return _load(folder, weights, cache)
+        raise InputError(f'{config} has no val_dataloader: there is nothing to score the run on')
+    return read_or_rebuild(
+        folder / f'image_totals_{_fingerprint(cfg, weights)}.npz',
+        lambda path: _load(folder, weights, path),
+        lambda path: _save(_evaluate(cfg, folder, weights), path),
+    )
 
 
 def find_config(folder: Path) -> Path:
     """The config of a run, as MMEngine dumped it: the newest where there are several."""
     configs = sorted(folder.glob('*.py'), key=lambda path: path.stat().st_mtime)
     if not configs:
-        raise FileNotFoundError(
+        raise MissingInputError(
             f'{folder} has no config: expected the folder of a training (its --work-dir), in which '
             'MMEngine leaves <config>.py'
         )
@@ -168,23 +153,23 @@ def find_config(folder: Path) -> Path:
 def find_checkpoint(folder: Path, which: Literal['last', 'best'] = 'last') -> Path:
     """The checkpoint of a run, wherever its folder was moved to."""
     if checks.choice('checkpoint', which, ('last', 'best')) == 'best':
-        found = sorted(folder.glob('best_*.pth'), key=lambda path: path.stat().st_mtime)[-1:]
-        sought = 'best_*.pth, which CheckpointHook(save_best=...) saves'
+        files = sorted(folder.glob('best_*.pth'), key=lambda path: path.stat().st_mtime)[-1:]
+        expected = 'best_*.pth, which CheckpointHook(save_best=...) saves'
     else:
-        sought = 'last_checkpoint, and the file that it names'
+        expected = 'last_checkpoint, and the file that it names'
         named = folder / 'last_checkpoint'
         path = Path(named.read_text().strip()) if named.exists() else folder / 'none'
-        found = [place for place in (folder / path.name, path) if place.is_file()]
-    if not found:
-        raise FileNotFoundError(f'{folder} has no checkpoint: expected {sought}')
-    return found[0]
+        files = [file for file in (folder / path.name, path) if file.is_file()]
+    if not files:
+        raise MissingInputError(f'{folder} has no checkpoint: expected {expected}')
+    return files[0]
 
 
 def run_names(folders: Sequence[str | Path]) -> list[str]:
     """What tells the folders of runs apart: their paths without what all begin and end with.
 
     Raises:
-        ValueError: If a folder is given twice.
+        InputError: If a folder is given twice.
 
     Examples:
         >>> run_names(['work_dirs/net_1xb4-ce-600i', 'work_dirs/net_1xb4-recall-600i'])
@@ -195,7 +180,7 @@ def run_names(folders: Sequence[str | Path]) -> list[str]:
     paths = [Path(folder).resolve() for folder in folders]
     twice = [str(folder) for folder, path in zip(folders, paths) if paths.count(path) > 1]
     if twice:
-        raise ValueError(f'runs must be different folders, but got {" and ".join(twice)}')
+        raise InputError(f'runs must be different folders, but got {" and ".join(twice)}')
     # Words and what separates them, in turns.
     words = [re.split(r'([/_-])', str(path)) for path in paths]
     start = _shared_words(words)
@@ -236,7 +221,8 @@ def _predicted(cfg: Config, checkpoint: Path, loader, title: str) -> Iterator[tu
     if cfg.get('data_preprocessor'):
         model_cfg.setdefault('data_preprocessor', cfg.data_preprocessor)  # as MMEngine's runner
     model = revert_sync_batchnorm(MODELS.build(model_cfg))
-    load_checkpoint(model, str(checkpoint), map_location='cpu')
+    with reading(checkpoint, 'a checkpoint'):
+        load_checkpoint(model, str(checkpoint), map_location='cpu')
     model.to(get_device()).eval()
     for batch in track(loader, description=title):
         with torch.no_grad():
@@ -247,35 +233,35 @@ def _predicted(cfg: Config, checkpoint: Path, loader, title: str) -> Iterator[tu
 def _segmentation(cfg: Config, folder: Path, checkpoint: Path, dataset, samples) -> RunResults:
     from mmseg.evaluation import IoUMetric
 
-    classes = _classes(dataset.metainfo)
+    classes = distinct_names(dataset.metainfo['classes'])
     ignored = _evaluator_option(cfg, 'ignore_index', IGNORED)
     areas: list[np.ndarray] = []
     images: list[np.ndarray] = []
     truth: list[np.ndarray] = []
     predicted: list[np.ndarray] = []
     for image, sample in samples:
-        found = sample.pred_sem_seg.data.squeeze()
-        labels = sample.gt_sem_seg.data.squeeze().to(found)
-        found_pixels, _, predicted_pixels, pixels = IoUMetric.intersect_and_union(
-            found, labels, len(classes), ignored
+        prediction = sample.pred_sem_seg.data.squeeze()
+        labels = sample.gt_sem_seg.data.squeeze().to(prediction)
+        intersection, _, predicted_area, label_area = IoUMetric.intersect_and_union(
+            prediction, labels, len(classes), ignored
         )
-        areas.append(torch.stack([found_pixels, predicted_pixels, pixels]).numpy())
-        if len(images) < PICTURES and len(image) == 3:
-            size = _picture_size(labels.shape)
-            images.append(_picture(image, size))
-            truth.append(_resized(labels.cpu().numpy(), size))
-            predicted.append(_resized(found.cpu().numpy(), size))
+        areas.append(torch.stack([intersection, predicted_area, label_area]).numpy())
+        if len(images) < EXAMPLES and len(image) == 3:
+            size = _example_size(labels.shape)
+            images.append(_resized_image(image, size))
+            truth.append(_resized_labels(labels.cpu().numpy(), size))
+            predicted.append(_resized_labels(prediction.cpu().numpy(), size))
     palette = dataset.metainfo.get('palette')
-    pictures = Pictures(images, truth, predicted, palette) if images and palette else None
+    examples = ExampleImages(images, truth, predicted, palette) if images and palette else None
     totals = ImageTotals.of_areas(classes, np.stack(areas))
-    return RunResults(folder, checkpoint, totals, pictures=pictures)
+    return RunResults(folder, checkpoint, totals, examples=examples)
 
 
 def _classification(cfg: Config, folder: Path, checkpoint: Path, dataset, samples) -> RunResults:
-    labels, found, likelihood = collect_scores(sample.to_dict() for _, sample in samples)
-    classes = _classes(dataset.metainfo, len(likelihood))
+    labels, predictions, likelihood = collect_scores(sample.to_dict() for _, sample in samples)
+    classes = distinct_names(dataset.metainfo.get('classes') or range(len(likelihood)))
     groups = _shot_groups(cfg, folder)
-    totals = ImageTotals.of_labels(classes, labels, found, groups)
+    totals = ImageTotals.of_labels(classes, labels, predictions, groups)
     return RunResults(folder, checkpoint, totals, likelihood)
 
 
@@ -283,39 +269,33 @@ def collect_scores(samples) -> tuple[list[int], list[int], np.ndarray]:
     """Labels, predictions and the mean score of each class.
 
     Args:
-        samples (Iterable[dict]): With ``gt_label`` of one class and ``pred_score``, as MMPretrain's
-            data samples have them, and the file that ``tools/test.py --out`` writes.
+        samples (Iterable[dict]): The ``gt_label`` of one class and the ``pred_score`` of each
+            image, as MMPretrain's data samples have them, and the file that
+            ``tools/test.py --out`` writes.
 
     Returns:
         tuple[list[int], list[int], numpy.ndarray]: n labels, n predictions, ``(C,)`` means.
 
     Raises:
-        ValueError: If an image has no score of each class, or not one label; or there is no image.
+        InputError: If an image has no score of each class, or not one label; or there is no image.
     """
     labels: list[int] = []
-    found: list[int] = []
+    predictions: list[int] = []
     likelihood = np.zeros(())
     for sample in samples:
         label = torch.as_tensor(sample.get('gt_label', [])).flatten().tolist()
         if 'pred_score' not in sample or len(label) != 1:
-            raise ValueError(
+            raise InputError(
                 'each image needs a pred_score and a gt_label of one class, as classification with '
                 f'MMPretrain gives them, but one has the label {label} and {sorted(sample)}'
             )
         score = torch.as_tensor(sample['pred_score']).double().cpu()
         labels += label
-        found.append(int(score.argmax()))
+        predictions.append(int(score.argmax()))
         likelihood = likelihood + score.numpy()
     if not labels:
-        raise ValueError('there is no image that was scored')
-    return labels, found, likelihood / len(labels)
-
-
-def _classes(metainfo: dict, num_classes: int | None = None) -> list[str]:
-    """Class names, each once: ImageNet has two classes of one name."""
-    names = list(map(str, metainfo.get('classes') or range(num_classes or 0)))
-    repeated = {name for name, count in Counter(names).items() if count > 1}
-    return [f'{name} ({label})' if name in repeated else name for label, name in enumerate(names)]
+        raise InputError('there is no image that was scored')
+    return labels, predictions, likelihood / len(labels)
 
 
 def _shot_groups(cfg: Config, folder: Path) -> dict[str, list[int]]:
@@ -340,7 +320,7 @@ def _evaluator_option(cfg: Config, name: str, default):
     return next((metric[name] for metric in metrics if name in metric), default)
 
 
-def _picture(image: torch.Tensor, size: tuple[int, int]) -> np.ndarray:
+def _resized_image(image: torch.Tensor, size: tuple[int, int]) -> np.ndarray:
     import cv2
 
     # MMCV loads BGR.
@@ -348,22 +328,22 @@ def _picture(image: torch.Tensor, size: tuple[int, int]) -> np.ndarray:
     return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
 
 
-def _resized(labels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def _resized_labels(labels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     import cv2
 
     return cv2.resize(labels.astype(np.int16), size, interpolation=cv2.INTER_NEAREST)
 
 
-def _picture_size(shape: Sequence[int]) -> tuple[int, int]:
-    """Width and height of a picture of ``(H, W)`` pixels."""
-    scale = min(1, PICTURE_SIZE / max(shape))
+def _example_size(shape: Sequence[int]) -> tuple[int, int]:
+    """Width and height in which an image of ``(H, W)`` pixels is saved."""
+    scale = min(1, EXAMPLE_SIZE / max(shape))
     return max(1, round(shape[1] * scale)), max(1, round(shape[0] * scale))
 
 
 # --- cache ------------------------------------------------------------------------------------
 
-ARRAYS = ('image', 'label', 'found', 'predicted', 'true')
-PICTURE_ARRAYS = ('images', 'truth', 'predicted')
+ARRAYS = ('image', 'label', 'true_positive', 'predicted', 'support')
+EXAMPLE_ARRAYS = ('images', 'truth', 'predicted')
 
 
 def _fingerprint(cfg: Config, checkpoint: Path) -> str:
@@ -374,32 +354,30 @@ def _fingerprint(cfg: Config, checkpoint: Path) -> str:
 
 
 def _save(results: RunResults, path: Path) -> None:
-    """Write the file whole, or not at all."""
-    totals, pictures = results.totals, results.pictures
+    totals, examples = results.totals, results.examples
     arrays = {name: getattr(totals, name) for name in ARRAYS}
     about = {f.name: getattr(totals, f.name) for f in fields(totals) if f.name not in ARRAYS}
     if results.likelihood is not None:
         arrays['likelihood'] = results.likelihood
-    if pictures is not None:
-        about['palette'] = np.asarray(pictures.palette).tolist()
-        for name in PICTURE_ARRAYS:
-            for index, picture in enumerate(getattr(pictures, name)):
-                arrays[f'{name}_{index}'] = picture
-    unfinished = path.with_name(f'{path.name}.{os.getpid()}.tmp')
-    with open(unfinished, 'wb') as file:
-        np.savez_compressed(file, about=json.dumps(about), **arrays)
-    os.replace(unfinished, path)
+    if examples is not None:
+        about['palette'] = np.asarray(examples.palette).tolist()
+        for name in EXAMPLE_ARRAYS:
+            for index, array in enumerate(getattr(examples, name)):
+                arrays[f'{name}_{index}'] = array
+    with written_whole(path) as unfinished:
+        np.savez_compressed(unfinished, about=json.dumps(about), **arrays)
 
 
 def _load(folder: Path, checkpoint: Path, path: Path) -> RunResults:
-    with np.load(path) as file:
-        arrays = dict(file)
-    about = json.loads(str(arrays['about']))
-    palette = about.pop('palette', None)
-    pictures = None
-    if palette is not None:
-        count = sum(name.startswith('images_') for name in arrays)
-        lists = {n: [arrays[f'{n}_{i}'] for i in range(count)] for n in PICTURE_ARRAYS}
-        pictures = Pictures(**lists, palette=palette)
-    totals = ImageTotals(**about, **{name: arrays[name] for name in ARRAYS})
-    return RunResults(folder, checkpoint, totals, arrays.get('likelihood'), pictures)
+    with reading(path, 'the totals of a run'):
+        with open(path, 'rb') as file, np.load(file) as archive:
+            arrays = dict(archive)
+        about = json.loads(str(arrays['about']))
+        palette = about.pop('palette', None)
+        examples = None
+        if palette is not None:
+            count = sum(name.startswith('images_') for name in arrays)
+            lists = {n: [arrays[f'{n}_{i}'] for i in range(count)] for n in EXAMPLE_ARRAYS}
+            examples = ExampleImages(**lists, palette=palette)
+        totals = ImageTotals(**about, **{name: arrays[name] for name in ARRAYS})
+    return RunResults(folder, checkpoint, totals, arrays.get('likelihood'), examples)

@@ -25,7 +25,7 @@ from .meta import (
     summed_cross_entropy,
 )
 from .one_vs_all import one_vs_all, position_one_vs_all
-from .scores import recall_scores, shot_groups
+from .scores import recall_means, recall_scores, shot_groups
 from .sync import in_several_processes, sum_over_processes, sync_totals
 from .weights import (
     effective_number_weights,
@@ -59,6 +59,7 @@ __all__ = [
     'positive_class_counts',
     'read_class_counts',
     'recall',
+    'recall_means',
     'recall_scores',
     'saturated_beta',
     'select_totals',

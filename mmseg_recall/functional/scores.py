@@ -49,20 +49,36 @@ def recall_scores(recalls: Tensor, zero_recall: float = ZERO_RECALL) -> dict[str
         raise ValueError(
             f'recalls must be a list of C numbers, but got shape {tuple(recalls.shape)}'
         )
-    seen = recalls[~recalls.isnan()]
-    if ((seen < 0) | (seen > 1)).any():
+    if ((recalls < 0) | (recalls > 1)).any():
         raise ValueError(
             'recalls must be fractions in [0, 1], or NaN for classes that did not occur, but got '
             f'{recalls.tolist()}'
         )
-    if not len(seen):
-        return dict.fromkeys(('mean', 'gmean', 'hmean', 'lowest'), float('nan'))
-    above_zero = torch.where(seen == 0, zero_recall, seen)
+    return {name: score.item() for name, score in recall_means(recalls, zero_recall).items()}
+
+
+def recall_means(recalls: Tensor, zero_recall: float = ZERO_RECALL) -> dict[str, Tensor]:
+    """The scores of :func:`recall_scores` for many models or choices of images at once.
+
+    Args:
+        recalls: ``(..., C)`` fractions, float64; NaN for a class that did not occur.
+        zero_recall: The fraction that stands for a recall of 0.
+
+    Returns:
+        ``(...)`` by the names ``mean``, ``gmean``, ``hmean`` and ``lowest``.
+
+    Examples:
+        >>> recalls = torch.tensor([[0.5, 1.0], [0.25, torch.nan]], dtype=torch.float64)
+        >>> recall_means(recalls)['lowest'].tolist()
+        [0.5, 0.25]
+    """
+    above_zero = recalls.masked_fill(recalls == 0, zero_recall)
+    lowest = recalls.nan_to_num(nan=torch.inf).amin(-1)
     return dict(
-        mean=seen.mean().item(),
-        gmean=above_zero.log().mean().exp().item(),
-        hmean=1 / above_zero.reciprocal().mean().item(),
-        lowest=seen.min().item(),
+        mean=recalls.nanmean(-1),
+        gmean=above_zero.log().nanmean(-1).exp(),
+        hmean=1 / above_zero.reciprocal().nanmean(-1),
+        lowest=lowest.masked_fill(lowest.isinf(), torch.nan),
     )
 
 

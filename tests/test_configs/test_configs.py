@@ -32,6 +32,7 @@ SMALL = (
 
 def train(config, work_dir, monkeypatch):
     argv = ['tools/train.py', str(config), '--work-dir', str(work_dir), '--cfg-options', *SMALL]
+    monkeypatch.syspath_prepend(ROOT / 'tools')  # as Python does where a tool is started
     # In one process MMEngine gives out a visualizer of the same name again, with its old folder.
     monkeypatch.setattr(sys, 'argv', [*argv, f'visualizer.name={work_dir.parent.name}'])
     runpy.run_path(str(ROOT / 'tools/train.py'), run_name='__main__')

@@ -12,6 +12,7 @@ from mmengine.registry import DATASETS, DefaultScope
 
 from mmseg_recall.datasets import class_counts
 from mmseg_recall.datasets.class_counts import ClassCounts, cached_class_counts, count_classes
+from mmseg_recall.files import InputError
 from mmseg_recall.functional import read_class_counts
 
 CLASSES = ('road', 'pole', 'sign')
@@ -213,14 +214,14 @@ def test_folders_of_images(tmp_path):
 
 
 def test_cifar(tmp_path):
-    """Pictures in the annotation list; label 255 would be a class."""
+    """Images in the annotation list; label 255 would be a class."""
     pytest.importorskip('mmpretrain')
     from mmpretrain.datasets import CIFAR10
 
     class TinyCIFAR(CIFAR10):
         def load_data_list(self):
-            picture = np.zeros((32, 32, 3), np.uint8)
-            return [dict(img=picture, gt_label=label) for label in (9, 9, 0)]
+            image = np.zeros((32, 32, 3), np.uint8)
+            return [dict(img=image, gt_label=label) for label in (9, 9, 0)]
 
     counts = count_classes(TinyCIFAR(data_root=str(tmp_path)))
     assert counts.counts == [1, 0, 0, 0, 0, 0, 0, 0, 0, 2]
@@ -273,6 +274,18 @@ def test_cached_until_an_annotation_changes(tmp_path, times_counted):
     assert len(times_counted) == len(list(folder.iterdir())) == 5
 
 
+@pytest.mark.parametrize('content', ['{"classes": ["road"', '{}', '[1]', '', 'other lengths'])
+def test_damaged_cache_is_counted_again(tmp_path, times_counted, content):
+    first = cached_class_counts(Samples([0, 1, 1]), tmp_path)
+    (path,) = tmp_path.iterdir()
+    whole = path.read_text()
+    path.write_text(whole.replace('"sign"', '"sign", "sky"') if ' ' in content[:7] else content)
+    with pytest.warns(UserWarning, match=f'{path.name} cannot be read: expected what Cl') as warned:
+        assert cached_class_counts(Samples([0, 1, 1]), tmp_path) == first
+    assert len(warned) == 1 and len(times_counted) == 2
+    assert path.read_text() == whole
+
+
 def test_cached_until_a_label_changes(tmp_path, times_counted):
     for labels in ([0, 1, 1], [0, 1, 1], [0, 1, 2]):
         counts = cached_class_counts(Samples(labels), tmp_path)
@@ -317,6 +330,17 @@ def test_label_that_is_no_class(tmp_path):
         count_classes(build(files(root)), num_workers=0)
     with pytest.raises(ValueError, match=r'sample 1 has the labels \[-1\].*ignore_index=None'):
         count_classes(Samples([0, -1]))
+
+
+@pytest.mark.parametrize('num_workers', [0, 2])
+@pytest.mark.parametrize('content', [b'', b'no image', None])
+def test_label_map_that_cannot_be_read(tmp_path, num_workers, content):
+    dataset = build(files(write_maps(tmp_path, labels=(0, 1, 2, 255))))
+    path = tmp_path / 'ann_dir/3.png'
+    path.write_bytes(path.read_bytes()[:50] if content is None else content)
+    message = r'^\S+ann_dir/3\.png cannot be read: expected a label map, but got .*$'
+    with pytest.raises(InputError, match=message):
+        count_classes(dataset, num_workers=num_workers)
 
 
 def test_no_class_names():

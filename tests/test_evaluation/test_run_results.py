@@ -1,6 +1,7 @@
-"""What a training left -> scores: equal to those it logged, cached, and with pictures."""
+"""What a training left -> scores: equal to those it logged, cached, and with example images."""
 
 import os
+import re
 import shutil
 
 import numpy as np
@@ -60,7 +61,7 @@ def test_segmentation_equals_what_the_training_logged(toy):
     assert compare({name: run.totals for name, run in runs.items()}).num_images == 5
 
 
-def test_pictures_are_the_first_images(toy):
+def test_examples_are_the_first_images(toy):
     from mmengine.registry import init_default_scope
     from mmseg.registry import DATASETS
 
@@ -70,17 +71,17 @@ def test_pictures_are_the_first_images(toy):
     run = read_run(folder / 'recall')
     init_default_scope('mmseg')
     dataset = DATASETS.build(VALIDATION['val_dataloader']['dataset'])
-    assert len(run.pictures.images) == 4
-    for index, (image, truth) in enumerate(zip(run.pictures.images, run.pictures.truth)):
+    assert len(run.examples.images) == 4
+    for index, (image, truth) in enumerate(zip(run.examples.images, run.examples.truth)):
         sample = dataset[index]
         rgb = sample['inputs'].numpy()[::-1].transpose(1, 2, 0)
         np.testing.assert_array_equal(image, rgb)
         labels = sample['data_samples'].gt_sem_seg.data[0].numpy()
         np.testing.assert_array_equal(truth, labels)
     # The predictions are those that were scored.
-    labelled = run.pictures.truth[0] != 255
-    right = (run.pictures.predicted[0] == run.pictures.truth[0])[labelled].sum()
-    assert right == run.totals.found[run.totals.image == 0].sum()
+    labelled = run.examples.truth[0] != 255
+    right = (run.examples.predicted[0] == run.examples.truth[0])[labelled].sum()
+    assert right == run.totals.true_positive[run.totals.image == 0].sum()
 
 
 def test_second_reading_is_from_the_cache(toy, monkeypatch):
@@ -90,7 +91,7 @@ def test_second_reading_is_from_the_cache(toy, monkeypatch):
     again = read_run(folder / 'ce')
     for name in run_results.ARRAYS:
         np.testing.assert_array_equal(getattr(again.totals, name), getattr(first.totals, name))
-    np.testing.assert_array_equal(again.pictures.predicted, first.pictures.predicted)
+    np.testing.assert_array_equal(again.examples.predicted, first.examples.predicted)
     assert len(list((folder / 'ce').glob('image_totals_*.npz'))) == 1
 
 
@@ -101,13 +102,35 @@ def test_new_checkpoint_or_other_data_are_scored_afresh(toy, tmp_path):
     (folder / 'last_checkpoint').write_text(str(folder / 'iter_2.pth'))
     early = read_run(folder)
     assert early.checkpoint == folder / 'iter_2.pth'
-    assert not np.array_equal(early.totals.found, before.totals.found)
+    assert not np.array_equal(early.totals.true_positive, before.totals.true_positive)
     (config,) = folder.glob('*.py')
     changed = config.read_text().replace('num_images=5', 'num_images=3')
     later = folder / 'later.py'
     later.write_text(changed)
     os.utime(later, (config.stat().st_mtime + 60,) * 2)  # the newest config is the run's
     assert read_run(folder).totals.num_images == 3
+    assert not list(folder.glob('*.tmp'))
+
+
+@pytest.mark.parametrize('damage', ['cut', 'other keys', 'no archive'])
+def test_damaged_cache_is_built_again(toy, tmp_path, damage):
+    folder = tmp_path / 'run'
+    shutil.copytree(toy[0] / 'ce', folder)
+    first = read_run(folder)
+    (path,) = folder.glob('image_totals_*.npz')
+    if damage == 'cut':
+        path.write_bytes(path.read_bytes()[:-200])
+    elif damage == 'other keys':
+        np.savez(path, about='{}')
+    else:
+        path.write_text('')
+    with pytest.warns(UserWarning) as warned:
+        again = read_run(folder)
+    named = [str(w.message) for w in warned if path.name in str(w.message)]
+    assert len(named) == 1
+    assert re.search(r'\.npz cannot be read: expected the totals of a run, but got', named[0])
+    np.testing.assert_array_equal(again.totals.true_positive, first.totals.true_positive)
+    assert read_run(folder).totals.num_images == 5
     assert not list(folder.glob('*.tmp'))
 
 
@@ -130,7 +153,7 @@ def test_classification_equals_what_the_training_logged(tmp_path):
         assert found[ours, ''].item() == pytest.approx(logged[theirs], abs=0.0051), ours
     for name in ('many', 'medium', 'few'):
         assert found['recall', name].item() == pytest.approx(logged[f'recall/{name}'], abs=0.0051)
-    assert run.totals.num_images == 18 and run.pictures is None
+    assert run.totals.num_images == 18 and run.examples is None
     assert run.likelihood.shape == (3,) and run.likelihood.sum() == pytest.approx(1)
 
 

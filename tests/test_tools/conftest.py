@@ -1,14 +1,16 @@
 """Running the tools as a user does: other processes, started from an empty folder."""
 
 import os
+import re
 import subprocess
 import sys
 import tarfile
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.test_tools.paths import ROOT
+from tests.test_tools.paths import ROOT, TOOLS
 
 BUILD = 'from setuptools import build_meta; print(build_meta.build_{kind}({folder!r}))'
 
@@ -33,6 +35,28 @@ def run(tmp_path):
         return done.stdout
 
     return run_command
+
+
+@pytest.fixture(autouse=True)
+def modules_beside_the_tools(monkeypatch):
+    """What Python does where a tool is started: its own folder is searched first."""
+    for folder in (TOOLS / 'analysis_tools', TOOLS):
+        monkeypatch.syspath_prepend(folder)
+
+
+@pytest.fixture
+def says(capsys):
+    """Check that a tool of this process ends with status 2 and one sentence on stderr."""
+
+    @contextmanager
+    def check(sentence):
+        with pytest.raises(SystemExit) as stopped:
+            yield
+        told = capsys.readouterr().err
+        assert stopped.value.code == 2, stopped.value
+        assert re.search(sentence, told.splitlines()[-1]), told
+
+    return check
 
 
 @pytest.fixture(scope='session')

@@ -10,6 +10,7 @@ import torch
 
 pytest.importorskip('mmpretrain')
 
+from mmseg_recall.evaluation import calibration
 from tests.test_tools.paths import ROOT, TOOLS
 from tests.tiny_images import CLASSES, build_model
 
@@ -118,7 +119,8 @@ def test_what_no_grid_holds(monkeypatch, folder, capsys):
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [
-        (['none.pth'], "CHECKPOINT must be a file, but got 'none.pth'"),
+        (['none.pth'], 'none.pth cannot be read: expected a checkpoint'),
+        (['cut.pth'], 'cut.pth cannot be read: expected a checkpoint, but got'),
         (
             ['ensemble.pth', '--cfg-options', 'val_dataloader=None'],
             'tiny.py must have a val_dataloader, but has none',
@@ -135,10 +137,11 @@ def test_what_no_grid_holds(monkeypatch, folder, capsys):
         (['plain.pth'], 'plain.pth must be a checkpoint of the model with its EnsembleHead'),
     ],
 )
-def test_wrong_arguments(monkeypatch, folder, arguments, message):
+def test_wrong_arguments(monkeypatch, folder, arguments, message, says):
     plain = build_model(dict(type='LinearClsHead'))
     torch.save(dict(state_dict=plain.state_dict()), folder / 'plain.pth')
-    with pytest.raises(SystemExit, match=message):
+    (folder / 'cut.pth').write_bytes((folder / 'plain.pth').read_bytes()[:-100])
+    with says(f'^calibrate.py: .*{message}'):
         calibrate(monkeypatch, folder, *arguments)
 
 
@@ -150,4 +153,6 @@ def test_unknown_metric_and_help(monkeypatch, folder, capsys):
         calibrate(monkeypatch, folder, '--help')
     told = ' '.join(capsys.readouterr().out.split())
     assert 'first 25 x 25, each temperature from 0.125 to 8 in steps of 2^(1/4)' in told
-    assert '9 x 9 around the best pair' in told
+    assert (len(calibration.GRID), calibration.GRID[0], calibration.GRID[-1]) == (25, 0.125, 8)
+    assert '9 x 9 around the best pair' in told and len(calibration.REFINEMENT) == 9
+    assert '{' + ','.join(calibration.METRICS) + '}' in told

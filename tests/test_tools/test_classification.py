@@ -3,12 +3,15 @@
 import pickle
 import runpy
 import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from mmengine.config import Config
 
+from mmseg_recall.engine import launch
+from mmseg_recall.engine.launch import read_config
 from tests.test_tools.paths import TOOLS
 
 pytest.importorskip('mmpretrain')
@@ -67,3 +70,57 @@ def test_resume_of_a_second_stage(started, tmp_path):
     cfg = Config(dict(work_dir=str(tmp_path), load_from='stage1.pth', resume=False))
     runpy.run_path(str(TOOLS / 'train.py'))['resume'](cfg, 'auto')
     assert (cfg.resume, cfg.load_from) == ((True, None) if started else (False, 'stage1.pth'))
+
+
+def test_files_and_options_that_cannot_be_used(tmp_path, monkeypatch, says):
+    """Each is one sentence, whichever of the two tools reads it."""
+    monkeypatch.chdir(tmp_path)
+    Path('lenet.py').write_text(CONFIG)
+    Path('broken.py').write_text('model = dict(')
+    Path('mmdet.py').write_text("default_scope = 'mmdet'\n")
+    Path('cut.pth').write_bytes(b'PK\x03\x04 cut off')
+
+    def start(tool, *arguments):
+        monkeypatch.setattr(sys, 'argv', [tool, *arguments])
+        runpy.run_path(str(TOOLS / tool), run_name='__main__')
+
+    with says(r'^train.py: none\.py cannot be read: expected a config file, but got'):
+        start('train.py', 'none.py')
+    with says(r'^train.py: broken\.py cannot be read: expected a config file, but got SyntaxError'):
+        start('train.py', 'broken.py')
+    with says(r"^train.py: mmdet\.py: default_scope is 'mmdet', expected one of"):
+        start('train.py', 'mmdet.py')
+    with says('^train.py: --cfg-options must be KEY=VALUE, but got train_cfg'):
+        start('train.py', 'lenet.py', '--cfg-options', 'train_cfg.max_epochs=1', 'train_cfg')
+    with says('^train.py: --auto-scale-lr needs auto_scale_lr.base_batch_size in the config'):
+        start('train.py', 'lenet.py', '--auto-scale-lr')
+    with says(r'^train.py: cut\.pth cannot be read: expected a checkpoint, but got'):
+        start('train.py', 'lenet.py', '--resume', 'cut.pth')
+    with says(r'^test.py: none\.pth cannot be read: expected a checkpoint, but got'):
+        start('test.py', 'lenet.py', 'none.pth')
+    with says('^test.py: --tta needs tta_model and tta_pipeline in the config'):
+        start('test.py', 'lenet.py', 'cut.pth', '--tta')
+
+
+def test_options_in_several_parts(monkeypatch):
+    """Values are parsed as MMEngine's tools do, and a later --cfg-options adds to the first."""
+    argv = ['train.py', 'c.py', '--cfg-options', 'a.b=[1,2]', 'c=x', '--cfg-options', 'd=0.5']
+    monkeypatch.setattr(sys, 'argv', argv)
+    args = runpy.run_path(str(TOOLS / 'train.py'))['parse_args']()
+    assert args.cfg_options == ['a.b=[1,2]', 'c=x', 'd=0.5']
+
+
+def test_read_config(tmp_path):
+    path = tmp_path / 'config.py'
+    path.write_text('a = dict(b=0)\n')
+    cfg = read_config(path, ['a.b=[1,2]', 'c=x', 'd=0.5', 'e=f=g'])
+    assert cfg.to_dict() == dict(a=dict(b=[1, 2]), c='x', d=0.5, e='f=g')
+
+
+def test_errors_of_the_program_keep_their_traceback(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path('lenet.py').write_text(CONFIG)
+    monkeypatch.setattr(launch, 'build_runner', lambda cfg: 1 / 0)
+    monkeypatch.setattr(sys, 'argv', ['train.py', 'lenet.py'])
+    with pytest.raises(ZeroDivisionError):
+        runpy.run_path(str(TOOLS / 'train.py'), run_name='__main__')

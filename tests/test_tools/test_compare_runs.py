@@ -3,6 +3,7 @@
 import csv
 import re
 import runpy
+import shutil
 import sys
 
 import pytest
@@ -59,7 +60,7 @@ def test_ce_against_recall(run, toy, tmp_path):
         assert f'>{float(value["value"]):.2f}<' in page, score
 
 
-def test_classification(toy, tmp_path, monkeypatch, capsys):
+def test_classification(toy, tmp_path, monkeypatch, capsys, says):
     for seed in (0, 1):
         loss = dict(type='CrossEntropyLoss')
         classification_run(tmp_path / f'seed{seed}', loss, **{'randomness.seed': seed})
@@ -70,10 +71,30 @@ def test_classification(toy, tmp_path, monkeypatch, capsys):
     assert (out / 'marginal_likelihood.png').exists()
     assert (out / 'index.html').read_text().count('<img ') == 2
 
-    with pytest.raises(SystemExit, match=r'seed0 \(classification\) has 3 classes .* 10 classes'):
+    with says(r'^compare_runs.py: .*seed0 \(classification\) has 3 classes .* 10 classes'):
         start(monkeypatch, tmp_path / 'seed0', toy / 'net_ce', '--out', out)
 
 
-def test_folder_without_a_run(tmp_path, monkeypatch):
-    with pytest.raises(SystemExit, match='has no config: expected the folder of a training'):
+def test_folder_without_a_run(tmp_path, monkeypatch, says):
+    with says('has no config: expected the folder of a training'):
         start(monkeypatch, tmp_path)
+    with says('compare_runs.py: --resamples must be an integer of at least 1, but got 0'):
+        start(monkeypatch, tmp_path, '--resamples', 0)
+
+
+def test_damaged_files(toy, tmp_path, monkeypatch, says):
+    folder = tmp_path / 'run'
+    shutil.copytree(toy / 'net_recall', folder)
+    (scalars,) = folder.glob('*/vis_data/scalars.json')
+    content = scalars.read_text()
+    scalars.write_text('[1]\n' + content)
+    with says(r'run cannot be read: expected scalars of the training, but got'):
+        start(monkeypatch, folder, '--out', tmp_path / 'out')
+    checkpoint = folder / 'iter_8.pth'
+    checkpoint.write_bytes(checkpoint.read_bytes()[:-1000])
+    with says(r'iter_8\.pth cannot be read: expected a checkpoint, but got'):
+        start(monkeypatch, folder, '--out', tmp_path / 'out')
+    (config,) = folder.glob('*.py')
+    config.write_text('model = dict(')
+    with says(r'\.py cannot be read: expected a config file, but got'):
+        start(monkeypatch, folder, '--out', tmp_path / 'out')

@@ -83,19 +83,19 @@ def test_recall_weights_of_several_heads(start, tmp_path):
         assert_drawn(tmp_path / 'run' / name)
 
 
-def test_recall_weights_that_nobody_logged(start, classifier_run):
-    with pytest.raises(SystemExit, match="type='RecallWeightsHook'"):
+def test_recall_weights_that_nobody_logged(start, classifier_run, says):
+    with says("^plot_recall_weights.py: .*type='RecallWeightsHook'"):
         start('plot_recall_weights', classifier_run)
 
 
-def test_per_class(start, recall_run, tmp_path):
+def test_per_class(start, recall_run, tmp_path, says):
     start('plot_per_class', recall_run, '--out', 'bars.png')
     assert_drawn(tmp_path / 'bars.png')
-    with pytest.raises(SystemExit, match='plot_per_class.py: nowhere has no config'):
+    with says('^plot_per_class.py: nowhere has no config'):
         start('plot_per_class', 'nowhere')
 
 
-def test_effective_number(start, tmp_path, saved):
+def test_effective_number(start, tmp_path, saved, says):
     start('plot_effective_number')
     assert_drawn(tmp_path / 'effective_number.png')
     (tmp_path / 'counts.json').write_text('{"counts": [7, 300]}')
@@ -104,7 +104,7 @@ def test_effective_number(start, tmp_path, saved):
     lines = {line.get_label(): line.get_ydata() for line in saved[1].axes[1].lines}
     np.testing.assert_allclose(lines['beta = 0.5'], [2, 2 - 2**-6])
     assert len(saved[0].axes[1].lines) == 4 + 2
-    with pytest.raises(SystemExit, match=r'beta must be in \[0, 1\), but got 1.5'):
+    with says(r'^plot_effective_number.py: --beta must be in \[0, 1\), but got 1.5'):
         start('plot_effective_number', '--beta', 1.5)
 
 
@@ -123,9 +123,34 @@ def test_marginal_likelihood(start, classifier_run, tmp_path, saved):
     assert names == ['medium', 'few', 'many']  # as the other run calls its classes
 
 
-def test_marginal_likelihood_is_for_classification(start, recall_run):
-    with pytest.raises(SystemExit, match='is a segmentation run'):
+def test_marginal_likelihood_is_for_classification(start, recall_run, says):
+    with says('is a segmentation run'):
         start('plot_marginal_likelihood', recall_run)
+
+
+@pytest.mark.parametrize('name', ['cut.json', 'cut.npy', 'words.txt', 'none.json'])
+def test_damaged_class_counts(start, tmp_path, says, name):
+    (tmp_path / 'cut.json').write_text('{"counts": [1, 2')
+    (tmp_path / 'cut.npy').write_bytes(b'\x93NUMPY')
+    (tmp_path / 'words.txt').write_text('many\nfew\n')
+    with says(f'^plot_effective_number.py: {name} cannot be read: expected class counts, but got'):
+        start('plot_effective_number', name)
+
+
+def test_damaged_files(start, tmp_path, says):
+    (tmp_path / 'test.pkl').write_bytes(b'\x80\x04cut')
+    with says(
+        r'test\.pkl cannot be read: expected the predictions of tools/test.py --out, but got'
+    ):
+        start('plot_marginal_likelihood', 'test.pkl')
+    folder = tmp_path / 'run/20250101_000000/vis_data'
+    folder.mkdir(parents=True)
+    (folder / 'scalars.json').write_text('{"recall_weight/car": \n{}')
+    with says('run cannot be read: expected a training that logged scalars, .* line 1 is not JSON'):
+        start('plot_recall_weights', 'run')
+    (tmp_path / 'counts.json').write_text('{"counts": [1, 2]}')
+    with says(r'counts\.json cannot be read: expected what ClassCounts.save writes'):
+        start('plot_recall_weights', 'run', '--class-counts', 'counts.json')
 
 
 @pytest.fixture

@@ -73,7 +73,25 @@ def test_another_layer_without_bias_as_a_user_does(run, tmp_path, checkpoint):
         (['--tau', '-1'], '--tau must be in [0, inf), but got -1.0'),
     ],
 )
-def test_wrong_arguments(convert, tmp_path, checkpoint, arguments, message):
-    with pytest.raises((SystemExit, ValueError), match=re.escape(message)):
+def test_wrong_arguments(convert, tmp_path, checkpoint, arguments, message, says):
+    with says(re.escape(message)):
         convert('tau.pth', *arguments)
     assert not (tmp_path / 'tau.pth').exists()
+
+
+def test_code_in_a_checkpoint_does_not_run(convert, tmp_path, says):
+    class Attack:
+        def __reduce__(self):
+            return exec, (f'open({str(tmp_path / "ran")!r}, "w")',)
+
+    torch.save(dict(state_dict={'head.fc.weight': WEIGHT}, extra=Attack()), tmp_path / 'model.pth')
+    with says(r'^tau_normalize.py: model\.pth holds a .*exec, which torch .* cannot load safely'):
+        convert('tau.pth')
+    assert not (tmp_path / 'ran').exists()
+
+
+@pytest.mark.parametrize('content', [b'', b'PK\x03\x04 cut off'])
+def test_damaged_checkpoint(convert, tmp_path, says, content):
+    (tmp_path / 'model.pth').write_bytes(content)
+    with says(r'^tau_normalize.py: model\.pth cannot be read: expected a checkpoint, but got'):
+        convert('tau.pth')

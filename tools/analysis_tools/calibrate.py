@@ -2,9 +2,9 @@ r"""Choose t_new and t_old of an EnsembleHead on the validation set, without tra
 
     python tools/analysis_tools/calibrate.py CONFIG CHECKPOINT --output temperatures.json
 
-The logits of both classifiers are computed once and kept: 2 x images x classes float32 (iNaturalist
-2018: 1.6 GB). The scores after it are those of the images that chose the temperatures: report a
-test set of others.
+The logits of both classifiers are computed once and stay in memory: 2 x images x classes float32
+(iNaturalist 2018: 1.6 GB). The scores "after" are those of the images that chose the temperatures:
+report the scores of a test set instead.
 
 Du and Wu (No One Left Behind, 2023, Sec. 3.4 and Table 7) compare pairs of temperatures by the
 means of the recalls and the lowest one; --metric nll is the temperature scaling that they refer to,
@@ -15,41 +15,33 @@ from __future__ import annotations
 
 import argparse
 import json
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
-from mmengine.config import Config, DictAction
-from mmengine.runner import Runner
-from rich.console import Console
-from rich.progress import track
-from rich.table import Table
-from torch import Tensor
+if TYPE_CHECKING:
+    from mmengine.config import Config
+    from mmengine.runner import Runner
+    from rich.table import Table
+    from torch import Tensor
 
-import mmseg_recall  # noqa: F401  makes the heads and datasets known by name
-from mmseg_recall.engine.launch import build_runner, load_config
-from mmseg_recall.evaluation.calibration import (
-    GRID,
-    METRICS,
-    REFINEMENT,
-    best_temperatures,
-    ensemble_scores,
-)
-from mmseg_recall.models.heads.ensemble_head import EnsembleHead
-
-SEARCH = f"""
-The predicted class depends on both temperatures, so pairs are tried: first {len(GRID)} x
-{len(GRID)}, each temperature from {GRID[0]:g} to {GRID[-1]:g} in steps of 2^(1/4) (and the
-config's); then {len(REFINEMENT)} x {len(REFINEMENT)} around the best pair in steps of 2^(1/16), up
-to 2^(1/4) on either side. Of pairs with the same score the one nearest to
-(1, 1) is taken.
+# Those of mmseg_recall.evaluation.calibration, whose import takes seconds.
+METRICS = ('top1', 'mean_recall', 'gmean_recall', 'hmean_recall', 'lowest_recall', 'nll')
+SEARCH = """
+The predicted class depends on both temperatures, so pairs are tried: first 25 x 25, each
+temperature from 0.125 to 8 in steps of 2^(1/4) (and the config's); then 9 x 9 around the best pair
+in steps of 2^(1/16), up to 2^(1/4) on either side. Of pairs with the same score the one nearest to
+(1, 1) is chosen.
 """
 
-console = Console()
 
+def calibrate(args: argparse.Namespace) -> None:
+    from rich.console import Console
+    from rich.progress import track
 
-def main() -> None:
-    args = parse_args()
-    runner = ensemble_runner(load_config(args), args)
+    from mmseg_recall.engine.launch import load_config
+    from mmseg_recall.evaluation.calibration import GRID, best_temperatures, ensemble_scores
+
+    console = Console()
+    runner = ensemble_runner(load_config(args.config, args.cfg_options), args)
     new, old, labels = collect_logits(runner)
     head = runner.model.head
     before = (head.t_new, head.t_old)
@@ -64,6 +56,7 @@ def main() -> None:
     print(f'--cfg-options model.head.t_new={after[0]} model.head.t_old={after[1]}')
     if args.output:
         save(args.output, args.metric, before, after, scores)
+        console.print(f'Written: {args.output}', soft_wrap=True)
 
 
 def parse_args() -> argparse.Namespace:
@@ -80,43 +73,46 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
-        default={},
+        action='extend',
+        default=[],
         metavar='KEY=VALUE',
         help='settings that override the config, such as val_dataloader.batch_size=256',
     )
-    parser.set_defaults(launcher='none', work_dir=None)  # what load_config reads besides
     return parser.parse_args()
 
 
 def ensemble_runner(cfg: Config, args: argparse.Namespace) -> Runner:
-    """The config's runner with the checkpoint's weights, or an exit that says what is wrong."""
+    """The config's runner with the checkpoint's weights."""
+    from mmseg_recall.engine.launch import build_runner
+    from mmseg_recall.files import InputError, read_checkpoint
+    from mmseg_recall.models.heads.ensemble_head import EnsembleHead
+
     if not cfg.get('val_dataloader'):
-        raise SystemExit(f'{args.config} must have a val_dataloader, but has none')
+        raise InputError(f'{args.config} must have a val_dataloader, but has none')
     cfg.log_level = 'WARNING'
     runner = build_runner(cfg)
     head = getattr(runner.model, 'head', None)
     if not isinstance(head, EnsembleHead) or not head.ensemble:
-        found = 'one with ensemble=False' if isinstance(head, EnsembleHead) else type(head).__name__
-        raise SystemExit(
+        other = 'one with ensemble=False' if isinstance(head, EnsembleHead) else type(head).__name__
+        raise InputError(
             f'model.head of {args.config} must be an EnsembleHead that predicts with both '
-            f'classifiers, but got {found}'
+            f'classifiers, but got {other}'
         )
-    try:
-        checkpoint = runner.load_checkpoint(args.checkpoint)
-    except FileNotFoundError:
-        raise SystemExit(f'CHECKPOINT must be a file, but got {args.checkpoint!r}') from None
+    checkpoint = read_checkpoint(args.checkpoint)
     if 'head.old_fc.weight' not in checkpoint.get('state_dict', checkpoint):
-        raise SystemExit(
+        raise InputError(
             f'{args.checkpoint} must be a checkpoint of the model with its EnsembleHead, but it '
             'has no head.old_fc.weight: was it trained with another head?'
         )
+    runner.load_checkpoint(args.checkpoint)
     return runner
 
 
-@torch.no_grad()
 def collect_logits(runner: Runner) -> tuple[Tensor, Tensor, Tensor]:
     """New and old logits, (N, C) on CPU, and labels of the validation images, in one pass."""
+    import torch
+    from rich.progress import track
+
     model = runner.model.eval()
     loader = runner.build_dataloader(runner.cfg.val_dataloader)
     new, old = torch.empty(2, len(loader.dataset), model.head.num_classes)
@@ -124,7 +120,8 @@ def collect_logits(runner: Runner) -> tuple[Tensor, Tensor, Tensor]:
     done = 0
     for batch in track(loader, 'Validation images'):
         batch = model.data_preprocessor(batch, False)
-        logits = model.head.logits(model.extract_feat(batch['inputs']))
+        with torch.no_grad():
+            logits = model.head.logits(model.extract_feat(batch['inputs']))
         part = slice(done, done + len(logits[0]))
         new[part], old[part] = logits
         labels[part] = torch.cat([sample.gt_label for sample in batch['data_samples']])
@@ -136,6 +133,8 @@ def scores_table(
     num_images: int, metric: str, before: tuple, after: tuple, scores: list[dict[str, float]]
 ) -> Table:
     """Every score at the old and the new temperatures, the one that chose them in bold."""
+    from rich.table import Table
+
     table = Table(title=f'{num_images:,} validation images')
     table.add_column('score')
     for name, pair in (('before', before), ('after', after)):
@@ -151,12 +150,20 @@ def scores_table(
 
 def save(path: str, metric: str, before: tuple, after: tuple, scores: list[dict]) -> None:
     """Write the temperatures and the scores (fractions, as the table's)."""
+    from mmseg_recall.files import written_whole
+
     content = dict(t_new=after[0], t_old=after[1], metric=metric)
     for name, pair, values in zip(('before', 'after'), (before, after), scores):
         content[name] = dict(t_new=pair[0], t_old=pair[1], **values)
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    Path(path).write_text(json.dumps(content, indent=2) + '\n')
-    console.print(f'Written: {path}', soft_wrap=True)
+    with written_whole(path) as unfinished:
+        unfinished.write_text(json.dumps(content, indent=2) + '\n')
+
+
+def main() -> None:
+    args = parse_args()
+    from mmseg_recall.files import run_tool  # imports torch, for which --help does not wait
+
+    run_tool(calibrate, args)
 
 
 if __name__ == '__main__':

@@ -9,25 +9,23 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-import torch
-from mmengine.config import Config, DictAction
-from mmengine.registry import DATASETS, init_default_scope
-from rich.console import Console
-from rich.table import Table
+if TYPE_CHECKING:
+    from mmengine.config import Config
+    from rich.table import Table
 
-import mmseg_recall  # noqa: F401  makes the datasets known by name
-from mmseg_recall.datasets.class_counts import NUM_WORKERS, ClassCounts, count_classes
-from mmseg_recall.functional import saturated_beta
-from mmseg_recall.visualization import plot_class_counts
-
-console = Console()
+    from mmseg_recall.datasets.class_counts import ClassCounts
 
 
-def main() -> None:
-    args = parse_args()
-    cfg = Config.fromfile(args.config)
-    cfg.merge_from_dict(args.cfg_options)
+def count(args: argparse.Namespace) -> None:
+    from rich.console import Console
+
+    from mmseg_recall.engine.launch import read_config
+    from mmseg_recall.visualization import plot_class_counts
+
+    console = Console()
+    cfg = read_config(args.config, args.cfg_options)
     counts = count_training_set(cfg, args.workers)
     console.print(counts_table(counts))
     for warning in warnings_about(counts, cfg):
@@ -47,23 +45,34 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--workers',
         type=int,
-        default=NUM_WORKERS,
         metavar='N',
-        help='processes that read label maps, by default %(default)s',
+        help='processes that read label maps, by default one for each core, at most 8',
     )
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
-        default={},
+        action='extend',
+        default=[],
         metavar='KEY=VALUE',
         help='settings that override the config, such as train_dataloader.dataset.data_root=data',
     )
     return parser.parse_args()
 
 
-def count_training_set(cfg: Config, num_workers: int) -> ClassCounts:
+def count_training_set(cfg: Config, num_workers: int | None) -> ClassCounts:
     """Count as ``ClassCountsHook`` does when the config is trained."""
+    from mmengine.registry import DATASETS, init_default_scope
+
+    from mmseg_recall.datasets.class_counts import NUM_WORKERS, count_classes
+    from mmseg_recall.files import InputError, input_errors
+    from mmseg_recall.functional import checks
+
+    if num_workers is None:
+        num_workers = NUM_WORKERS
+    with input_errors():
+        checks.integer('--workers', num_workers, low=0)
+    if not cfg.get('train_dataloader'):
+        raise InputError(f'{cfg.filename} must have a train_dataloader, but has none')
     init_default_scope(cfg.get('default_scope', 'mmengine'))
     dataset = DATASETS.build(cfg.train_dataloader.dataset)
     num_classes = max(values_of('num_classes', cfg.model), default=None)
@@ -84,6 +93,8 @@ def values_of(key: str, node) -> Iterator:
 
 def counts_table(counts: ClassCounts) -> Table:
     """The classes, the most frequent first."""
+    from rich.table import Table
+
     table = Table(title=f'{counts.num_images} training images')
     table.add_column('class')
     for column in (counts.unit, 'share', 'images'):
@@ -96,7 +107,11 @@ def counts_table(counts: ClassCounts) -> Table:
 
 
 def warnings_about(counts: ClassCounts, cfg: Config) -> Iterator[str]:
-    """What losses that read the counts will stumble over."""
+    """What losses that read the counts cannot work with."""
+    import torch
+
+    from mmseg_recall.functional import saturated_beta
+
     if counts.unseen:
         yield (
             f'never seen: {", ".join(counts.unseen)}. Remove these classes, or give the losses '
@@ -108,6 +123,13 @@ def warnings_about(counts: ClassCounts, cfg: Config) -> Iterator[str]:
         message = saturated_beta(torch.tensor(seen), beta) if seen else None
         if message:
             yield message
+
+
+def main() -> None:
+    args = parse_args()
+    from mmseg_recall.files import run_tool  # imports torch, for which --help does not wait
+
+    run_tool(count, args)
 
 
 if __name__ == '__main__':

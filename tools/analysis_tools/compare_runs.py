@@ -2,7 +2,7 @@
 
     python tools/analysis_tools/compare_runs.py work_dirs/ce work_dirs/recall
 
-The first run is the baseline. Each model runs over its validation images once; what it found stays
+The first run is the baseline. Each model runs over its validation images once; the result stays
 in its folder, and the next comparison starts from there. Relative paths in the configs are looked
 up from the working directory, so start it where the trainings were started.
 """
@@ -10,34 +10,28 @@ up from the working directory, so start it where the trainings were started.
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.markdown import Markdown
+from _runs import add_run_arguments
 
-import mmseg_recall  # noqa: F401  makes the losses and datasets known by name
-from mmseg_recall.evaluation.comparison import compare
-from mmseg_recall.evaluation.run_results import (
-    RunResults,
-    add_run_arguments,
-    per_class_scores,
-    read_runs,
-    training_counts,
-)
-from mmseg_recall.visualization import (
-    Section,
-    plot_marginal_likelihood,
-    plot_overlays,
-    plot_per_class,
-    plot_recall_weights,
-    read_scalars,
-    write_page,
-)
+if TYPE_CHECKING:
+    from mmseg_recall.evaluation.run_results import RunResults
+    from mmseg_recall.visualization import Section
 
 
-def main() -> None:
-    args = parse_args()
+def compare_runs(args: argparse.Namespace) -> None:
+    from rich.console import Console
+    from rich.markdown import Markdown
+
+    from mmseg_recall.evaluation.comparison import compare
+    from mmseg_recall.evaluation.run_results import read_runs
+    from mmseg_recall.files import input_errors
+    from mmseg_recall.functional import checks
+    from mmseg_recall.visualization import write_page
+
+    with input_errors():
+        checks.integer('--resamples', args.resamples, low=1)
     runs = read_runs(args.runs, args.checkpoint)
     totals = {name: run.totals for name, run in runs.items()}
     comparison = compare(totals, args.resamples, args.seed)
@@ -62,7 +56,7 @@ def parse_args() -> argparse.Namespace:
         '--out',
         metavar='DIR',
         default='work_dirs/comparison',
-        help='folder for table.md, table.csv, index.html and the pictures, by default %(default)s',
+        help='folder for table.md, table.csv, index.html and the figures, by default %(default)s',
     )
     parser.add_argument(
         '--resamples',
@@ -71,16 +65,21 @@ def parse_args() -> argparse.Namespace:
         metavar='N',
         help='draws of the bootstrap, by default %(default)s',
     )
-    parser.add_argument('--seed', type=int, default=0, help='of the draws, by default %(default)s')
+    parser.add_argument(
+        '--seed', type=int, default=0, help='seed of the draws, by default %(default)s'
+    )
     return parser.parse_args()
 
 
 def draw(runs: dict[str, RunResults], folder: Path) -> list[Section]:
-    """Write the pictures that the runs give rise to."""
+    """Write the figures for which the runs have the data."""
+    from mmseg_recall.evaluation.run_results import per_class_scores
+    from mmseg_recall.visualization import Section, plot_per_class
+
     scores = {name: per_class_scores(run.totals) for name, run in runs.items()}
     bars = plot_per_class(scores, folder / 'per_class.png')
     sections = [Section('Scores of each class', 'In percent.', {'all runs': bars})]
-    if all(run.pictures for run in runs.values()):
+    if all(run.examples for run in runs.values()):
         sections.append(overlays(runs, folder))
     if all(run.likelihood is not None for run in runs.values()):
         sections.append(likelihoods(runs, folder))
@@ -89,14 +88,16 @@ def draw(runs: dict[str, RunResults], folder: Path) -> list[Section]:
 
 
 def overlays(runs: dict[str, RunResults], folder: Path) -> Section:
+    from mmseg_recall.visualization import Section, plot_overlays
+
     first = next(iter(runs.values()))
-    columns = {'truth': first.pictures.truth}
-    columns |= {name: run.pictures.predicted for name, run in runs.items()}
+    columns = {'truth': first.examples.truth}
+    columns |= {name: run.examples.predicted for name, run in runs.items()}
     path = plot_overlays(
-        first.pictures.images,
+        first.examples.images,
         columns,
         first.totals.classes,
-        first.pictures.palette,
+        first.examples.palette,
         folder / 'overlays.png',
     )
     text = 'The first validation images. Ignored pixels of the truth are left uncoloured.'
@@ -104,6 +105,9 @@ def overlays(runs: dict[str, RunResults], folder: Path) -> Section:
 
 
 def likelihoods(runs: dict[str, RunResults], folder: Path) -> Section:
+    from mmseg_recall.evaluation.run_results import training_counts
+    from mmseg_recall.visualization import Section, plot_marginal_likelihood
+
     first = next(iter(runs.values()))
     counts = training_counts(first.folder)
     path = plot_marginal_likelihood(
@@ -117,27 +121,35 @@ def likelihoods(runs: dict[str, RunResults], folder: Path) -> Section:
 
 
 def recall_weights(runs: dict[str, RunResults], folder: Path) -> list[Section]:
-    """A picture for each run in which RecallWeightsHook logged, and whose head is the only one."""
-    pictures = {}
+    """A figure for each run in which RecallWeightsHook logged, and whose head is the only one."""
+    from mmseg_recall.files import MissingInputError, reading
+    from mmseg_recall.visualization import Section, plot_recall_weights, read_scalars
+
+    figures = {}
     for name, run in runs.items():
         try:
-            weights = read_scalars(run.folder, 'recall_weight/')
-        except FileNotFoundError:  # trained without LocalVisBackend
+            with reading(run.folder, 'scalars of the training'):
+                weights = read_scalars(run.folder, 'recall_weight/')
+        except MissingInputError:  # trained without LocalVisBackend
             continue
         if weights:
             shares = run.totals.shares()
             shares = shares if set(weights) <= set(shares) else None
-            path = folder / f'recall_weights_{len(pictures) + 1}.png'
-            pictures[name] = plot_recall_weights(weights, shares, path)
+            path = folder / f'recall_weights_{len(figures) + 1}.png'
+            figures[name] = plot_recall_weights(weights, shares, path)
     text = (
         'What RecallWeightsHook logged: 1 - recall of each class in training, divided by the sum '
         'over the classes. Shares in the legend are of the validation images.'
     )
-    return [Section('Recall weights over the training', text, pictures)] if pictures else []
+    return [Section('Recall weights over the training', text, figures)] if figures else []
+
+
+def main() -> None:
+    args = parse_args()
+    from mmseg_recall.files import run_tool  # imports torch, for which --help does not wait
+
+    run_tool(compare_runs, args)
 
 
 if __name__ == '__main__':
-    try:
-        main()
-    except (FileNotFoundError, ValueError) as error:
-        sys.exit(f'compare_runs.py: {error}')
+    main()

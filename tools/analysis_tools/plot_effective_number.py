@@ -9,19 +9,22 @@ classes, 500 to 10 samples, that of CIFAR-100 with imbalance factor 50.
 from __future__ import annotations
 
 import argparse
-import sys
-
-import numpy as np
-
-from mmseg_recall.functional import read_class_counts
-from mmseg_recall.visualization import plot_effective_number
 
 
-def main() -> None:
-    args = parse_args()
+def draw(args: argparse.Namespace) -> None:
+    import numpy as np
+
+    from mmseg_recall.files import input_errors, reading
+    from mmseg_recall.functional import checks, read_class_counts
+    from mmseg_recall.visualization import plot_effective_number
+
     counts = np.geomspace(500, 10, 100)
     if args.class_counts:
-        counts = read_class_counts(args.class_counts)
+        with reading(args.class_counts, 'class counts'):
+            counts = read_class_counts(args.class_counts)
+    with input_errors():
+        for beta in args.beta:
+            checks.number('--beta', beta, low=0, high=1, high_open=True)
     print('Drawn:', plot_effective_number(counts, args.beta, args.out))
 
 
@@ -46,8 +49,12 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def main() -> None:
+    args = parse_args()
+    from mmseg_recall.files import run_tool  # imports torch, for which --help does not wait
+
+    run_tool(draw, args)
+
+
 if __name__ == '__main__':
-    try:
-        main()
-    except (FileNotFoundError, ValueError) as error:
-        sys.exit(f'plot_effective_number.py: {error}')
+    main()

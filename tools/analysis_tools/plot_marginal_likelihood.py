@@ -9,33 +9,25 @@ compare_runs.py does, or the .pkl file that tools/test.py --out wrote.
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
-import mmengine
-import numpy as np
-
-import mmseg_recall  # noqa: F401  makes the losses and datasets known by name
-from mmseg_recall.evaluation.run_results import (
-    add_run_arguments,
-    collect_scores,
-    read_run,
-    run_names,
-    training_counts,
-)
-from mmseg_recall.functional import read_class_counts
-from mmseg_recall.visualization import plot_marginal_likelihood
+from _runs import add_run_arguments
 
 
-def main() -> None:
-    args = parse_args()
+def draw(args: argparse.Namespace) -> None:
+    from mmseg_recall.evaluation.run_results import run_names, training_counts
+    from mmseg_recall.files import reading
+    from mmseg_recall.functional import read_class_counts
+    from mmseg_recall.visualization import plot_marginal_likelihood
+
     likelihoods, classes, counts = {}, None, None
     for name, source in zip(run_names(args.runs), args.runs):
         likelihoods[name], run_classes = read(source, args.checkpoint)
         classes = classes or run_classes
         counts = counts or training_counts(source)
     if args.class_counts:
-        counts = read_class_counts(args.class_counts).tolist()
+        with reading(args.class_counts, 'class counts'):
+            counts = read_class_counts(args.class_counts).tolist()
     elif counts is not None:
         counts = counts.counts
     classes = classes or list(map(str, range(len(next(iter(likelihoods.values()))))))
@@ -57,18 +49,28 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def read(source: str, checkpoint: str) -> tuple[np.ndarray, list[str] | None]:
-    """p(y) of a run, and the names of its classes where they are known."""
+def read(source: str, checkpoint: str) -> tuple:
+    """p(y) of a run, ``(C,)``, and the names of its classes where they are known."""
+    import mmengine
+
+    from mmseg_recall.evaluation.run_results import collect_scores, read_run
+    from mmseg_recall.files import InputError, reading
+
     if Path(source).suffix in ('.pkl', '.pickle'):
-        return collect_scores(mmengine.load(source))[2], None
+        with reading(source, 'the predictions of tools/test.py --out'):
+            return collect_scores(mmengine.load(source))[2], None
     run = read_run(source, checkpoint)
     if run.likelihood is None:
-        raise ValueError(f'{source} is a segmentation run: p(y) is drawn for classification')
+        raise InputError(f'{source} is a segmentation run: p(y) is drawn for classification')
     return run.likelihood, run.totals.classes
 
 
+def main() -> None:
+    args = parse_args()
+    from mmseg_recall.files import run_tool  # imports torch, for which --help does not wait
+
+    run_tool(draw, args)
+
+
 if __name__ == '__main__':
-    try:
-        main()
-    except (FileNotFoundError, ValueError) as error:
-        sys.exit(f'plot_marginal_likelihood.py: {error}')
+    main()

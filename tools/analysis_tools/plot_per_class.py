@@ -9,15 +9,14 @@ IoU and accuracy for segmentation (recall loss paper, Fig. 2a-b), recall for cla
 from __future__ import annotations
 
 import argparse
-import sys
 
-import mmseg_recall  # noqa: F401  makes the losses and datasets known by name
-from mmseg_recall.evaluation.run_results import add_run_arguments, per_class_scores, read_runs
-from mmseg_recall.visualization import plot_per_class
+from _runs import add_run_arguments
 
 
-def main() -> None:
-    args = parse_args()
+def draw(args: argparse.Namespace) -> None:
+    from mmseg_recall.evaluation.run_results import per_class_scores, read_runs
+    from mmseg_recall.visualization import plot_per_class
+
     runs = read_runs(args.runs, args.checkpoint)
     scores = {name: per_class_scores(run.totals) for name, run in runs.items()}
     print('Drawn:', plot_per_class(scores, args.out))
@@ -32,8 +31,12 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def main() -> None:
+    args = parse_args()
+    from mmseg_recall.files import run_tool  # imports torch, for which --help does not wait
+
+    run_tool(draw, args)
+
+
 if __name__ == '__main__':
-    try:
-        main()
-    except (FileNotFoundError, ValueError) as error:
-        sys.exit(f'plot_per_class.py: {error}')
+    main()

@@ -10,23 +10,24 @@ appendix, Fig. 4). With several heads, a pair for each of them.
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
-
-from mmseg_recall.datasets.class_counts import ClassCounts
-from mmseg_recall.evaluation.run_results import training_counts
-from mmseg_recall.visualization import plot_focal_weights, plot_recall_weights, read_scalars
 
 LOGGED = 'recall_weight/'
 
 
-def main() -> None:
-    args = parse_args()
+def draw_all(args: argparse.Namespace) -> None:
+    from mmseg_recall.datasets.class_counts import ClassCounts
+    from mmseg_recall.evaluation.run_results import training_counts
+    from mmseg_recall.files import InputError, reading
+    from mmseg_recall.visualization import read_scalars
+
     folder, out = Path(args.run), Path(args.out or args.run)
     counts = ClassCounts.load(args.class_counts) if args.class_counts else training_counts(folder)
-    heads = sorted({name.split(LOGGED)[0] for name in read_scalars(folder, '') if LOGGED in name})
+    with reading(folder, 'a training that logged scalars'):
+        scalars = read_scalars(folder, '')
+    heads = sorted({name.split(LOGGED)[0] for name in scalars if LOGGED in name})
     if not heads:
-        raise ValueError(
+        raise InputError(
             f'{folder} has no {LOGGED}<class> in its scalars: train with custom_hooks = '
             "[dict(type='RecallWeightsHook')] and a RecallLoss"
         )
@@ -46,12 +47,14 @@ def parse_args() -> argparse.Namespace:
         help='what class_counts.py --output wrote, to draw the classes by frequency; by default '
         "what class_counts='auto' left in RUN_DIR, else the order of the labels",
     )
-    parser.add_argument('--out', metavar='DIR', help='folder for the pictures, by default RUN_DIR')
+    parser.add_argument('--out', metavar='DIR', help='folder for the figures, by default RUN_DIR')
     return parser.parse_args()
 
 
-def draw(folder: Path, head: str, counts: ClassCounts | None, out: Path) -> list[Path]:
-    """The pictures of one head; ``head`` is what its scalars begin with."""
+def draw(folder: Path, head: str, counts, out: Path) -> list[Path]:
+    """The figures of one head; ``head`` is what its scalars begin with."""
+    from mmseg_recall.visualization import plot_focal_weights, plot_recall_weights, read_scalars
+
     weights = read_scalars(folder, head + LOGGED)
     focal = read_scalars(folder, f'{head}focal_weight/')
     shares = None
@@ -61,14 +64,18 @@ def draw(folder: Path, head: str, counts: ClassCounts | None, out: Path) -> list
         names = [name.replace('loss', 'l_oss') for name in counts.classes]
         shares = {name: count / total for name, count in zip(names, counts.counts)}
     ending = f'{"_" * bool(head)}{head.strip("/").replace("/", "_")}.png'
-    pictures = [plot_recall_weights(weights, shares, out / f'recall_weights{ending}')]
+    figures = [plot_recall_weights(weights, shares, out / f'recall_weights{ending}')]
     if focal:
-        pictures.append(plot_focal_weights(focal, weights, shares, out / f'focal_weights{ending}'))
-    return pictures
+        figures.append(plot_focal_weights(focal, weights, shares, out / f'focal_weights{ending}'))
+    return figures
+
+
+def main() -> None:
+    args = parse_args()
+    from mmseg_recall.files import run_tool  # imports torch, for which --help does not wait
+
+    run_tool(draw_all, args)
 
 
 if __name__ == '__main__':
-    try:
-        main()
-    except (FileNotFoundError, ValueError) as error:
-        sys.exit(f'plot_recall_weights.py: {error}')
+    main()

@@ -16,7 +16,7 @@ the files in the order in which the file system happens to list them; here they 
 so that everybody gets the same split.
 
 Files that are missing or broken are named at the end (exit status 1) and left out; the other frames
-stay in the set they belong to. Run it again after putting them right, or after an interruption: it
+stay in the set they belong to. Run it again after repairing them, or after an interruption: it
 checks all images and converts what is not done.
 """
 
@@ -27,16 +27,12 @@ import os
 import random
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import cv2
-import numpy as np
-from PIL import Image
-from rich.progress import track
-
-from mmseg_recall.datasets.synthia_seq import CLASSES, IGNORED_IDS
-from mmseg_recall.functional import checks
+if TYPE_CHECKING:
+    import numpy as np
 
 SEQUENCE = 'SYNTHIA-SEQS-05-SUMMER'
 CAMERAS = tuple(
@@ -46,17 +42,18 @@ CAMERAS = tuple(
 )
 SETS = ('train', 'val', 'test')
 IGNORED = 255
-INDEX_OF_ID = np.full(len(CLASSES) + len(IGNORED_IDS), IGNORED, np.uint8)
-INDEX_OF_ID[[number for number, _, _ in CLASSES]] = range(len(CLASSES))
 
 
 class BadFile(Exception):
     """A file of the data set that is missing, broken or not what it should be."""
 
 
-def main() -> None:
-    args = parse_args()
-    workers = checks.integer('--workers', args.workers, low=1)
+def prepare(args: argparse.Namespace) -> None:
+    from mmseg_recall.files import input_errors
+    from mmseg_recall.functional import checks
+
+    with input_errors():
+        workers = checks.integer('--workers', args.workers, low=1)
     root, out = find_sequence(Path(args.root)), Path(args.out_dir)
     link_images(root / 'RGB', out / 'img_dir')
     frames = {camera: list_frames(root, camera) for camera in CAMERAS}
@@ -86,15 +83,19 @@ def find_sequence(root: Path) -> Path:
     for folder in (root, root / SEQUENCE):
         if (folder / 'RGB').is_dir() and (folder / 'GT/LABELS').is_dir():
             return folder
-    raise SystemExit(f'root must be {SEQUENCE} with RGB and GT/LABELS in it, but got {root}')
+    from mmseg_recall.files import InputError
+
+    raise InputError(f'root must be {SEQUENCE} with RGB and GT/LABELS in it, but got {root}')
 
 
 def link_images(images: Path, link: Path) -> None:
+    from mmseg_recall.files import InputError
+
     link.parent.mkdir(parents=True, exist_ok=True)
     if not link.is_symlink() and not link.exists():
         link.symlink_to(images.resolve())
     if link.resolve() != images.resolve():
-        raise SystemExit(f'{link} is in the way: it is not a link to {images}. Remove it')
+        raise InputError(f'{link} must be a link to {images}, but is something else: remove it')
 
 
 def list_frames(root: Path, camera: str) -> list[str]:
@@ -116,13 +117,16 @@ def write_lists(
     folder: Path, frames: dict[str, list[str]], how: str, bad: dict[str, str]
 ) -> dict[str, int]:
     """Write the list of each set without the bad frames, and give their lengths."""
+    from mmseg_recall.files import written_whole
+
     lists: dict[str, list[str]] = {name: [] for name in SETS}
     for camera in CAMERAS:
         for name, part in split(frames[camera], how).items():
             lists[name] += [f'{camera}/{frame}' for frame in part]
     for name, entries in lists.items():
         lists[name] = [entry for entry in entries if entry not in bad]
-        write_whole(folder / f'{name}.txt', ''.join(f'{e}\n' for e in lists[name]).encode())
+        with written_whole(folder / f'{name}.txt') as unfinished:
+            unfinished.write_text(''.join(f'{entry}\n' for entry in lists[name]))
     return {name: len(entries) for name, entries in lists.items()}
 
 
@@ -130,6 +134,8 @@ def convert_all(
     root: Path, out: Path, frames: dict[str, list[str]], workers: int
 ) -> dict[str, str]:
     """Convert what is not done; for each bad frame (or camera without any) what is wrong."""
+    from rich.progress import track
+
     bad = {camera: f'RGB/{camera}: no *.png' for camera in CAMERAS if not frames[camera]}
     entries = [f'{camera}/{frame}' for camera in CAMERAS for frame in frames[camera]]
     with ThreadPoolExecutor(workers) as pool:  # decoding and checksums leave Python's lock alone
@@ -142,6 +148,8 @@ def convert_all(
 
 def convert(root: Path, out: Path, entry: str) -> str | None:
     """Check a frame's files and write its label map, unless done; what is wrong with it."""
+    from mmseg_recall.files import written_whole
+
     image, labels = f'RGB/{entry}.png', f'GT/LABELS/{entry}.png'
     target = out / 'ann_dir' / f'{entry}.png'
     try:
@@ -149,7 +157,9 @@ def convert(root: Path, out: Path, entry: str) -> str | None:
         if png_size(root, labels) != size:
             raise BadFile(f'{labels}: not of the size of {image}')
         if not is_done(target, root / labels, size):
-            write_whole(target, encode(class_indices(root, labels)))
+            content = encode(class_indices(root, labels))
+            with written_whole(target) as unfinished:
+                unfinished.write_bytes(content)
     except BadFile as error:
         target.unlink(missing_ok=True)
         return str(error)
@@ -158,6 +168,8 @@ def convert(root: Path, out: Path, entry: str) -> str | None:
 
 def png_size(root: Path, name: str) -> tuple[int, int]:
     """Width and height of a PNG file that has all its bytes, by their checksums."""
+    from PIL import Image
+
     try:
         with Image.open(root / name) as image:
             image.verify()
@@ -179,28 +191,42 @@ def is_done(target: Path, source: Path, size: tuple[int, int]) -> bool:
 
 def class_indices(root: Path, name: str) -> np.ndarray:
     """The classes of a published label image, ``(height, width)`` of uint8."""
+    import cv2
+    import numpy as np
+
     image = cv2.imread(str(root / name), cv2.IMREAD_UNCHANGED)
     if image is None or image.ndim != 3 or image.dtype != np.uint16:
         raise BadFile(f'{name}: not a label image of 16 bits and 3 channels')
     ids = image[..., 2]  # OpenCV's order; channel 1 numbers the instances
-    if ids.max() >= len(INDEX_OF_ID):
-        raise BadFile(f'{name}: has class id {ids.max()}, expected 0 to {len(INDEX_OF_ID) - 1}')
-    return INDEX_OF_ID[ids]
+    index = index_of_id()
+    if ids.max() >= len(index):
+        raise BadFile(f'{name}: has class id {ids.max()}, expected 0 to {len(index) - 1}')
+    return index[ids]
 
 
 def encode(labels: np.ndarray) -> bytes:
+    import cv2
+
     return cv2.imencode('.png', labels)[1].tobytes()
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all; the next run overwrites what a killed one left."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f'{path.name}.tmp')
-    try:
-        unfinished.write_bytes(content)
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+@cache
+def index_of_id() -> np.ndarray:
+    """The class index of each published id."""
+    import numpy as np
+
+    from mmseg_recall.datasets.synthia_seq import CLASSES, IGNORED_IDS
+
+    index = np.full(len(CLASSES) + len(IGNORED_IDS), IGNORED, np.uint8)
+    index[[number for number, _, _ in CLASSES]] = range(len(CLASSES))
+    return index
+
+
+def main() -> None:
+    args = parse_args()
+    from mmseg_recall.files import run_tool  # imports torch, for which --help does not wait
+
+    run_tool(prepare, args)
 
 
 if __name__ == '__main__':

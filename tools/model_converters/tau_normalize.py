@@ -11,23 +11,25 @@ holds the weights and ``meta``, not the optimizer.
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
-from mmengine.runner import CheckpointLoader
-from torch import Tensor
-
-from mmseg_recall.functional import checks
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
-def main() -> None:
-    args = parse_args()
-    tau = checks.number('--tau', args.tau, low=0, high_open=True)
-    checkpoint = CheckpointLoader.load_checkpoint(args.checkpoint, map_location='cpu')
+def convert(args: argparse.Namespace) -> None:
+    import torch
+
+    from mmseg_recall.files import input_errors, read_weights, written_whole
+    from mmseg_recall.functional import checks
+
+    with input_errors():
+        tau = checks.number('--tau', args.tau, low=0, high_open=True)
+    checkpoint = read_weights(args.checkpoint)
     weights = checkpoint.get('state_dict', checkpoint)
     new = tau_normalize(weights, tau, args.layer)
-    Path(args.output).parent.mkdir(parents=True, exist_ok=True)
-    torch.save(dict(meta=checkpoint.get('meta', {}), state_dict=new), args.output)
+    with written_whole(args.output) as unfinished:
+        torch.save(dict(meta=checkpoint.get('meta', {}), state_dict=new), unfinished)
     print(f'Written: {args.output} (tau={tau:g}, {len(new[f"{args.layer}.weight"])} classes)')
 
 
@@ -44,6 +46,10 @@ def parse_args() -> argparse.Namespace:
 
 def tau_normalize(state_dict: dict[str, Tensor], tau: float, layer: str) -> dict[str, Tensor]:
     """The weights with one layer normalised; a class of zero weights keeps them."""
+    import torch
+
+    from mmseg_recall.files import InputError
+
     name = f'{layer}.weight'
     weight = state_dict.get(name)
     if weight is None or weight.ndim != 2:
@@ -52,7 +58,7 @@ def tau_normalize(state_dict: dict[str, Tensor], tau: float, layer: str) -> dict
             for key, value in state_dict.items()
             if key.endswith('.weight') and value.ndim == 2
         ]
-        raise SystemExit(
+        raise InputError(
             f'--layer must name a linear layer of the checkpoint, but got {layer!r}. It has '
             f'{", ".join(linear) or "none"}'
         )
@@ -63,6 +69,13 @@ def tau_normalize(state_dict: dict[str, Tensor], tau: float, layer: str) -> dict
     if f'{layer}.bias' in new:
         new[f'{layer}.bias'] = torch.zeros_like(new[f'{layer}.bias'])
     return new
+
+
+def main() -> None:
+    args = parse_args()
+    from mmseg_recall.files import run_tool  # imports torch, for which --help does not wait
+
+    run_tool(convert, args)
 
 
 if __name__ == '__main__':

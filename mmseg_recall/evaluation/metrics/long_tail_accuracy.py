@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from mmpretrain.registry import METRICS
 from torch import Tensor
 
 from ...functional import checks, read_class_counts, recall_scores, shot_groups
+from ..comparison import distinct_names
 
 AUTO = 'auto'
 
@@ -44,7 +44,7 @@ class LongTailAccuracy(BaseMetric):
         per_class (bool): Whether to give every recall as ``recall/<class name>`` too, with the
             label behind a name that several classes have.
         collect_device (str): ``'cpu'`` or ``'gpu'``, as in ``BaseMetric``.
-        prefix (str, optional): Put before the keys, with a slash.
+        prefix (str, optional): What the keys begin with, followed by a slash.
 
     Raises:
         TypeError: If ``class_counts`` is neither numbers, a path nor ``'auto'``, or ``thresholds``
@@ -152,10 +152,10 @@ class LongTailAccuracy(BaseMetric):
                 f'class_counts has {num_classes} numbers, but the evaluated images have the '
                 f'labels {wrong}'
             )
-        right = label == prediction
+        correct = label == prediction
         support = label.bincount(minlength=num_classes).double()
-        recalls = label[right].bincount(minlength=num_classes) / support  # NaN: not in the images
-        fractions = dict(top1=right.double().mean().item())
+        recalls = label[correct].bincount(minlength=num_classes) / support  # NaN: not in the images
+        fractions = dict(top1=correct.double().mean().item())
         for group, members in groups.items():
             fractions[group] = recalls[members].nanmean().item()
         for score, value in recall_scores(recalls).items():
@@ -174,9 +174,7 @@ class LongTailAccuracy(BaseMetric):
                 f'class_counts has {num_classes} numbers, but the evaluated dataset has '
                 f'{len(names)} classes'
             )
-        # ImageNet has two classes of one name.
-        repeated = {name for name, count in Counter(names).items() if count > 1}
-        return [f'{name} ({c})' if name in repeated else name for c, name in enumerate(names)]
+        return distinct_names(names)
 
 
 def _checked_thresholds(thresholds: tuple[float, float]) -> tuple[float, float]:

@@ -14,8 +14,8 @@ from ...functional import checks, recall_scores
 class LongTailIoUMetric(IoUMetric):
     r"""All that ``IoUMetric`` gives, with precisions and the means that rare classes decide.
 
-    With :math:`TP_c` the pixels of class c that are found, :math:`N_c` its pixels and :math:`M_c`
-    the pixels predicted as it, over all images and in percent:
+    With :math:`TP_c` the pixels of class c that are predicted as it, :math:`N_c` its pixels and
+    :math:`M_c` all pixels predicted as it, over all images and in percent:
 
     - precision :math:`TP_c / M_c` in the table of classes, its mean as ``mPrecision``;
     - ``gmean_acc``, ``hmean_acc``, ``lowest_acc``: geometric mean, harmonic mean and lowest of the
@@ -42,8 +42,8 @@ class LongTailIoUMetric(IoUMetric):
         >>> metric = LongTailIoUMetric()
         >>> metric.dataset_meta = dict(classes=('road', 'pole'))
         >>> truth = dict(data=torch.tensor([[0, 0], [1, 1]]))
-        >>> found = dict(data=torch.tensor([[0, 0], [0, 1]]))
-        >>> metric.process({}, [dict(pred_sem_seg=found, gt_sem_seg=truth)])
+        >>> predicted = dict(data=torch.tensor([[0, 0], [0, 1]]))
+        >>> metric.process({}, [dict(pred_sem_seg=predicted, gt_sem_seg=truth)])
         >>> scores = metric.evaluate(size=1)
         >>> {name: float(scores[name]) for name in ('mAcc', 'gmean_acc', 'hmean_acc', 'lowest_acc')}
         {'mAcc': 75.0, 'gmean_acc': 70.71, 'hmean_acc': 66.67, 'lowest_acc': 50.0}
@@ -57,8 +57,8 @@ class LongTailIoUMetric(IoUMetric):
         """The scores of all images.
 
         Args:
-            results (list): For each image its pixels per class: found, found or predicted or true,
-                predicted, true.
+            results (list): For each image its pixels per class: true positive, union, predicted,
+                support.
 
         Returns:
             dict[str, float]: Percentages, rounded to two digits as those of ``IoUMetric``.
@@ -67,14 +67,16 @@ class LongTailIoUMetric(IoUMetric):
         if self.format_only:
             return metrics
         # In float64: pixels above 2^24 stay exact.
-        found, union, predicted, true = (
+        true_positive, union, predicted, support = (
             torch.stack(areas).double().sum(0) for areas in zip(*results)
         )
-        scores = recall_scores(found / true)
+        recall = true_positive / support
+        scores = recall_scores(recall)
         for name in ('gmean', 'hmean', 'lowest'):
             metrics[f'{name}_acc'] = _percent(scores[name])
         if self.per_class:
-            per_class = dict(iou=found / union, acc=found / true, precision=found / predicted)
+            precision = true_positive / predicted
+            per_class = dict(iou=true_positive / union, acc=recall, precision=precision)
             for kind, values in per_class.items():
                 for name, value in zip(self.dataset_meta['classes'], values.tolist()):
                     metrics[f'{kind}/{name}'] = _percent(value)
@@ -93,13 +95,13 @@ class LongTailIoUMetric(IoUMetric):
         """``IoUMetric``'s per-class scores, with ``Precision``.
 
         Args:
-            total_area_intersect (Tensor): Pixels of each class that are found.
+            total_area_intersect (Tensor): Pixels of each class that are predicted as it.
             total_area_union (Tensor): Pixels predicted as the class, or of it.
             total_area_pred_label (Tensor): Pixels predicted as the class.
             total_area_label (Tensor): Pixels of the class.
             metrics (list[str] or str): See ``IoUMetric``'s ``iou_metrics``.
             nan_to_num (int, optional): What stands for 0/0.
-            beta (int): Of the F-score.
+            beta (int): Weight of recall in the F-score.
 
         Returns:
             dict[str, np.ndarray]: Fractions, ``(C,)`` by name; ``aAcc`` a single one.
