@@ -1,2 +1,2 @@
-_base_ = './deeplabv3_r18-d16_1xb8-ce-1200i_camvid-240x180.py'
-model = dict(decode_head=dict(loss_decode=dict(_delete_=True, type='SoftmaxFocalLoss', gamma=1.0)))
+_base_ = ['./deeplabv3_r18-d16_1xb8-ce-1200i_camvid-240x180.py', '../_base_/losses/focal.py']
+model = dict(decode_head=dict(loss_decode={{_base_.loss}}))

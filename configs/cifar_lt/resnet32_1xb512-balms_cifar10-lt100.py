@@ -1,7 +1,6 @@
 # Stage 2, as in the released configs. The old classifier has no part in predictions.
-_base_ = './resnet32_1xb512-gml_cifar10-lt100.py'
-loss = dict(type='BalancedSoftmaxLoss', class_counts='auto')
-model = dict(head=dict(loss=dict(_delete_=True, **loss), ensemble=False))
+_base_ = ['./resnet32_1xb512-gml_cifar10-lt100.py', '../_base_/losses/balanced_softmax.py']
+model = dict(head=dict(loss={{_base_.loss}}, ensemble=False))
 train_dataloader = dict(sampler=dict(_delete_=True, type='MetaSampler', power=0.0))
 custom_hooks = [
     dict(type='ClassCountsHook'),

@@ -1,6 +1,11 @@
 # Stage 2: a new classifier on the frozen features of the run with cross entropy. The paper leaves
 # the settings to its supplement; these are those of Balanced Meta-Softmax' released configs.
-_base_ = './resnet32_1xb128-ce_cifar100-lt100.py'
+_base_ = [
+    '../_base_/models/resnet32_cifar.py',
+    '../_base_/datasets/cifar100_lt.py',
+    '../_base_/schedules/{{$CIFAR_LT_STAGE2:cifar_lt_stage2_2000i}}.py',
+    '../_base_/default_runtime_classification.py',
+]
 load_from = 'work_dirs/resnet32_1xb128-ce_cifar100-lt100/epoch_200.pth'
 model = dict(
     head=dict(
@@ -12,11 +17,7 @@ model = dict(
     )
 )
 train_dataloader = dict(batch_size=512)
-param_scheduler = [dict(type='CosineAnnealingLR', T_max=2000, by_epoch=False)]
-train_cfg = dict(_delete_=True, by_epoch=False, max_iters=2000, val_interval=500)
 default_hooks = dict(checkpoint=dict(by_epoch=False, interval=500))
-log_processor = dict(by_epoch=False)
-auto_scale_lr = dict(base_batch_size=512)
 custom_hooks = [
     dict(type='ClassCountsHook'),
     dict(type='FreezeHook', prefixes=['backbone', 'neck']),

@@ -1,6 +1,2 @@
-_base_ = './deeplabv3_r18-d8_1xb6-ce-90k_cityscapes-769x769.py'
-model = dict(
-    decode_head=dict(
-        loss_decode=dict(_delete_=True, type='LovaszLoss', per_image=False, reduction='none')
-    )
-)
+_base_ = ['./deeplabv3_r18-d8_1xb6-ce-90k_cityscapes-769x769.py', '../_base_/losses/lovasz.py']
+model = dict(decode_head=dict(loss_decode={{_base_.loss}}))

@@ -4,10 +4,11 @@ _base_ = [
     '../_base_/datasets/cityscapes_769x769.py',
     '../_base_/schedules/schedule_sgd_80k.py',
     '../_base_/default_runtime.py',
+    '../_base_/losses/recall.py',
 ]
 train_dataloader = dict(batch_size=2)
 model = dict(
     data_preprocessor=dict(size=(769, 769)),
-    decode_head=dict(align_corners=True, loss_decode=dict(_delete_=True, type='RecallLoss')),
+    decode_head=dict(align_corners=True, loss_decode={{_base_.loss}}),
 )
 custom_hooks = [dict(type='LabelCheckHook'), dict(type='RecallWeightsHook', interval=100)]

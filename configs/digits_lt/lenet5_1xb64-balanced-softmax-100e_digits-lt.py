@@ -1,3 +1,2 @@
-_base_ = './lenet5_1xb64-ce-100e_digits-lt.py'
-loss = dict(_delete_=True, type='BalancedSoftmaxLoss', class_counts='auto')
-model = dict(head=dict(loss=loss))
+_base_ = ['./lenet5_1xb64-ce-100e_digits-lt.py', '../_base_/losses/balanced_softmax.py']
+model = dict(head=dict(loss={{_base_.loss}}))

@@ -1,7 +1,6 @@
 # Stage 2, as in the released config. The old classifier has no part in predictions.
-_base_ = './resnet10_4xb128-gml_imagenet-lt.py'
-loss = dict(type='BalancedSoftmaxLoss', class_counts='auto')
-model = dict(head=dict(loss=dict(_delete_=True, **loss), ensemble=False))
+_base_ = ['./resnet10_4xb128-gml_imagenet-lt.py', '../_base_/losses/balanced_softmax.py']
+model = dict(head=dict(loss={{_base_.loss}}, ensemble=False))
 train_dataloader = dict(sampler=dict(_delete_=True, type='MetaSampler', power=-0.1))
 optim_wrapper = dict(optimizer=dict(lr=0.5))
 param_scheduler = [

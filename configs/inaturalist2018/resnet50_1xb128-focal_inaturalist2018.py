@@ -1,2 +1,2 @@
-_base_ = './resnet50_1xb128-ce_inaturalist2018.py'
-model = dict(head=dict(loss=dict(_delete_=True, type='SoftmaxFocalLoss', gamma=1.0)))
+_base_ = ['./resnet50_1xb128-ce_inaturalist2018.py', '../_base_/losses/focal.py']
+model = dict(head=dict(loss={{_base_.loss}}))

@@ -1,3 +1,2 @@
-_base_ = './resnet152_1xb128-ce_places-lt.py'
-loss = dict(type='BalancedSoftmaxLoss', class_counts='auto')
-model = dict(head=dict(loss=dict(_delete_=True, **loss)))
+_base_ = ['./resnet152_1xb128-ce_places-lt.py', '../_base_/losses/balanced_softmax.py']
+model = dict(head=dict(loss={{_base_.loss}}))

@@ -6,4 +6,3 @@ model = dict(
         loss_decode=dict(_delete_=True, type='ClassBalancedLoss', class_counts='auto', beta=beta)
     )
 )
-custom_hooks = [dict(type='ClassCountsHook')]

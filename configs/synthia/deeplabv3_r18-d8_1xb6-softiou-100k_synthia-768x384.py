@@ -1,2 +1,2 @@
-_base_ = './deeplabv3_r18-d8_1xb6-ce-100k_synthia-768x384.py'
-model = dict(decode_head=dict(loss_decode=dict(_delete_=True, type='SoftIoULoss')))
+_base_ = ['./deeplabv3_r18-d8_1xb6-ce-100k_synthia-768x384.py', '../_base_/losses/soft_iou.py']
+model = dict(decode_head=dict(loss_decode={{_base_.loss}}))

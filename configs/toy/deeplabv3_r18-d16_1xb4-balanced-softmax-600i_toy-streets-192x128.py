@@ -1,7 +1,5 @@
-_base_ = './deeplabv3_r18-d16_1xb4-ce-600i_toy-streets-192x128.py'
-model = dict(
-    decode_head=dict(
-        loss_decode=dict(_delete_=True, type='BalancedSoftmaxLoss', class_counts='auto')
-    )
-)
-custom_hooks = [dict(type='ClassCountsHook')]
+_base_ = [
+    './deeplabv3_r18-d16_1xb4-ce-600i_toy-streets-192x128.py',
+    '../_base_/losses/balanced_softmax.py',
+]
+model = dict(decode_head=dict(loss_decode={{_base_.loss}}))

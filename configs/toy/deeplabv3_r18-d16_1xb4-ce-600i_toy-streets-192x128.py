@@ -4,6 +4,10 @@ _base_ = [
     '../_base_/schedules/schedule_adam_600.py',
     '../_base_/default_runtime.py',
 ]
+custom_imports = dict(
+    imports=['mmseg_recall', 'mmseg_recall_toy_streets'],  # projects/toy_streets
+    allow_failed_imports=False,
+)
 model = dict(
     data_preprocessor=dict(size=(128, 192)),  # height, width
     decode_head=dict(num_classes=10),

@@ -1,7 +1,9 @@
-# Drawn on the fly: nothing to download. Every training picture is new, so no augmentation.
+# Drawn on the fly: nothing to download. Every training image is new, so no augmentation.
 dataset_type = 'ToyStreets'
 size = (192, 128)  # width, height
 pipeline = [dict(type='LoadToyStreets'), dict(type='PackSegInputs')]
+# Images of one's own, for mmseg.apis.inference_model.
+test_pipeline = [dict(type='LoadImageFromFile'), dict(type='PackSegInputs')]
 
 train_dataloader = dict(
     batch_size=4,

@@ -1,4 +1,5 @@
-_base_ = './resnet32_1xb128-ce-30e_cifar10-lt100-folder.py'
+_base_ = './resnet32_1xb128-ce_cifar10-lt100.py'
+# beta as in cb-softmax.
 model = dict(
     head=dict(
         _delete_=True,

@@ -1,0 +1,1 @@
+loss = dict(_delete_=True, type='InverseFrequencyLoss')
