@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import io
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
 
 #: What is imported as, and what people call it.
 LIBRARIES = dict(mmengine='MMEngine', mmseg='MMSegmentation', mmpretrain='MMPretrain')
@@ -59,20 +61,39 @@ def register(
         if importlib.util.find_spec(library) is None:
             continue
         try:
-            registry = importlib.import_module(f'{library}.registry').MODELS
-            for model in models:
-                registry.register_module(module=model)
-            for part in packages:
-                room = importlib.import_module(f'{package}.{part}')
-                for module, (needed, _) in room.MODULES.items():
-                    if needed == library:
-                        importlib.import_module(f'{room.__name__}.{module}')
-            for project, needed in projects.items():
-                if needed == library and importlib.util.find_spec(project) is not None:
-                    importlib.import_module(project)
+            with _without_notice():
+                _register_with(library, package, packages, models, projects)
         except Exception as error:
             warnings.warn(
                 f'{library} is installed but cannot be imported, so what {package} has for it is '
                 f'not registered: {type(error).__name__}: {error}',
                 stacklevel=3,
             )
+
+
+def _register_with(library, package, packages, models, projects) -> None:
+    registry = importlib.import_module(f'{library}.registry').MODELS
+    for model in models:
+        registry.register_module(module=model)
+    for part in packages:
+        room = importlib.import_module(f'{package}.{part}')
+        for module, (needed, _) in room.MODULES.items():
+            if needed == library:
+                importlib.import_module(f'{room.__name__}.{module}')
+    for project, needed in projects.items():
+        if needed == library and importlib.util.find_spec(project) is not None:
+            importlib.import_module(project)
+
+
+@contextmanager
+def _without_notice() -> Iterator[None]:
+    """Print all but one line: MMSegmentation and MMPretrain tell of an optional package.
+
+    They mean the line for a debugging log, but without a logger it is printed.
+    """
+    printed = io.StringIO()
+    try:
+        with redirect_stdout(printed):
+            yield
+    finally:
+        print(printed.getvalue().replace('Could not import OneDL\n', ''), end='')

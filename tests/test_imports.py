@@ -81,3 +81,32 @@ print(MODELS.get('RecallLoss').__name__)
     assert done.stdout.splitlines()[-1] == 'RecallLoss'
     assert 'mmseg is installed but cannot be imported' in done.stderr
     assert 'AssertionError: MMCV==3 is incompatible' in done.stderr
+
+
+@pytest.mark.parametrize('library', ['mmseg', 'mmpretrain'])
+def test_import_prints_nothing(library):
+    """Not even that an optional package of MMSegmentation and MMPretrain is missing."""
+    pytest.importorskip(library)
+    done = run(f'import sys, mmseg_recall\nassert {library!r} in sys.modules')
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == ''
+
+
+def test_import_prints_what_else_libraries_say(tmp_path):
+    """Only the one line is left out."""
+    pytest.importorskip('mmengine')
+    code = f"""
+import sys
+sys.path.insert(0, {str(tmp_path)!r})
+import mmseg_recall.rooms as rooms
+rooms.LIBRARIES = dict(talkative='Talkative')
+import importlib.util
+importlib.util.find_spec = lambda name: True
+rooms.register('mmseg_recall', [], [], {{}})
+"""
+    folder = tmp_path / 'talkative'
+    folder.mkdir()
+    (folder / '__init__.py').write_text("print('before\\nCould not import OneDL\\nafter')\n")
+    (folder / 'registry.py').write_text('MODELS = None\n')
+    done = run(code)
+    assert done.stdout == 'before\nafter\n', done.stderr
