@@ -14,7 +14,8 @@ from tests.reference.softmax import counted, no_gradient
 
 def class_balanced_weights(class_counts, beta):
     """(1 - beta) / (1 - beta^n), of sum C, with 60 digits: n and beta as large as they get."""
-    with localcontext(prec=60):
+    with localcontext() as context:
+        context.prec = 60
         beta = Decimal(beta)
         weights = [(1 - beta) / (1 - beta ** Decimal(count)) for count in class_counts]
         total = sum(weights)
