@@ -65,3 +65,30 @@ def test_camvid_config_builds(config, monkeypatch):
     with DefaultScope.overwrite_default_scope('mmseg'):
         head = MODELS.build(cfg.model).decode_head
     assert head.num_classes == len(cfg.train_dataloader.dataset.metainfo.classes) == 11
+
+
+@pytest.mark.parametrize(
+    'config', [path for path in (*TOY, *CAMVID) if '-recall-' in path.stem], ids=lambda p: p.stem
+)
+def test_inference_on_images_of_ones_own(config, tmp_path):
+    """What a demo trained, in MMSegmentation's own API: an array, and a file."""
+    import cv2
+    import numpy as np
+    import torch
+    from mmengine.runner import save_checkpoint
+    from mmseg.apis import inference_model, init_model
+
+    cfg = Config.fromfile(config)
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        model = MODELS.build(cfg.model)
+    classes = cfg.model.decode_head.num_classes
+    meta = dict(
+        dataset_meta=dict(classes=list('abcdefghijk'[:classes]), palette=[[0] * 3] * classes)
+    )
+    save_checkpoint(dict(state_dict=model.state_dict(), meta=meta), str(tmp_path / 'model.pth'))
+    model = init_model(str(config), str(tmp_path / 'model.pth'), device='cpu')
+    image = np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.uint8)
+    cv2.imwrite(str(tmp_path / 'image.png'), image)
+    found = inference_model(model, str(tmp_path / 'image.png')).pred_sem_seg.data
+    assert found.shape == (1, 64, 96) and found.max() < classes
+    assert torch.equal(found, inference_model(model, image).pred_sem_seg.data)
