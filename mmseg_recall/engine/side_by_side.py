@@ -7,43 +7,32 @@ import os
 import subprocess
 import sys
 import time
-from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Mapping
-from datetime import datetime
 from pathlib import Path
 
 from mmengine.config import Config
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from ..files import MissingInputError
 from ..visualization import read_scalars
 
 LOG = 'train.log'
-"""Name of the file in a run's folder with all that its process says."""
+"""The file in a run's folder with all that its process prints."""
 
-console = Console()
-
-
-def parse_arguments(description: str, work_dir: str) -> Namespace:
-    """Read the command line of a demo: ``folder``, of its own for every start, and ``seed``."""
-    parser = ArgumentParser(description=description)
-    parser.add_argument('--work-dir', default=work_dir, help='where to put the results')
-    parser.add_argument('--seed', type=int, default=0, help='of the initial weights and data order')
-    arguments = parser.parse_args()
-    arguments.folder = Path(arguments.work_dir) / datetime.now().strftime('%Y%m%d_%H%M%S')
-    return arguments
+console = Console(markup=False, emoji=False)  # folders are written as they are
 
 
 def train_all(
     train: Callable[[Path, Path], None], configs: Mapping[str, Path], folder: Path
 ) -> None:
-    """Train all runs at once; on a failure stop the others and exit with the log's path.
+    """Train all runs at once; on a failure stop the others and exit with the path of its log.
 
     Args:
         train: Called with a config and the folder for its results, in a process of its own: a
             function of a module, or ``functools.partial`` of one.
         configs: The config of each run.
-        folder: Gets a folder named after each run.
+        folder: The folder in which each run gets a folder of its name.
     """
     console.print(f'Training {" and ".join(configs)}{" side by side" * (len(configs) > 1)}. Logs:')
     for run in configs:
@@ -69,10 +58,10 @@ def train(config: Path, folder: Path, seed: int, load_from: str | None = None) -
     """Train one config without validation: the comparison is of the models at the end.
 
     Args:
-        config: File of a segmentation or classification config.
+        config: The file of a segmentation or classification config.
         folder: The work folder.
-        seed: Of the initial weights and the order of the data.
-        load_from: Checkpoint to start from.
+        seed: Seed of the initial weights and of the order of the data.
+        load_from: The checkpoint to start from.
     """
     from .launch import build_runner  # the parent has no use for it, and it takes seconds
 
@@ -105,10 +94,10 @@ def _watch(
 ) -> None:
     """Show the progress until all processes have ended well, or exit when one has not."""
     columns = (
-        TextColumn(f'{{task.description:>{max(7, *map(len, configs))}}}'),
+        TextColumn(f'{{task.description:>{max(7, *map(len, configs))}}}', markup=False),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn('{task.fields[state]:12}'),
+        TextColumn('{task.fields[state]:12}', markup=False),
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=console) as progress:
@@ -118,7 +107,7 @@ def _watch(
         }
         last_line = time.monotonic()
         while True:
-            # Asked before the logs are read, so that what an ended process wrote last is shown.
+            # Asked before the logs are read, to show what an ended process wrote last.
             ended = [run for run, process in processes.items() if process.exitcode is not None]
             for run, task in tasks.items():
                 progress.update(task, **_how_far(folder / run, run in ended))
@@ -146,7 +135,7 @@ def _how_far(folder: Path, ended: bool) -> dict:
     try:
         scalars = read_scalars(folder, '')
         losses = scalars['loss']
-    except (FileNotFoundError, KeyError):
+    except (MissingInputError, KeyError):
         return {}
     step = max(losses)
     # Runs by epoch log each line's epoch.

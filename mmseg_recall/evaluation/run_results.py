@@ -17,6 +17,7 @@ from mmengine.device import get_device
 from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import DATASETS, MODELS, init_default_scope
 from mmengine.runner import Runner, load_checkpoint
+from rich.markup import escape
 from rich.progress import track
 
 from ..datasets.class_counts import IGNORED, ClassCounts, cached_class_counts
@@ -224,7 +225,7 @@ def _predicted(cfg: Config, checkpoint: Path, loader, title: str) -> Iterator[tu
     with reading(checkpoint, 'a checkpoint'):
         load_checkpoint(model, str(checkpoint), map_location='cpu')
     model.to(get_device()).eval()
-    for batch in track(loader, description=title):
+    for batch in track(loader, description=escape(title)):
         with torch.no_grad():
             samples = model.val_step(batch)
         yield from zip(batch['inputs'], samples)

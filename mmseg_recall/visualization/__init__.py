@@ -1,6 +1,6 @@
-"""Pictures of results and logs. Each function takes plain data and a path, and returns the path."""
+"""Figures of results and logs. Each function takes plain data and a path, and returns the path."""
 
-from .class_counts import plot_class_counts
+from .class_frequencies import plot_class_frequencies
 from .effective_number import plot_effective_number
 from .marginal_likelihood import plot_marginal_likelihood
 from .overlays import plot_overlays
@@ -11,7 +11,7 @@ from .scalars import read_scalars
 
 __all__ = [
     'Section',
-    'plot_class_counts',
+    'plot_class_frequencies',
     'plot_effective_number',
     'plot_focal_weights',
     'plot_marginal_likelihood',

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ..functional import checks, effective_number_weights, positive_class_counts
-from .style import TEXT_SIZE, TITLE_SIZE, ordered_colours, plain_frame, save
+from .style import TEXT_SIZE, TITLE_SIZE, legend, ordered_colours, plain_frame, save
 
 LINE_STYLES = ('-', '--', '-.', ':')
 
@@ -29,7 +29,7 @@ def plot_effective_number(
 
     Args:
         counts (Sequence[float]): Samples or pixels of each class, above 0.
-        betas (Sequence[float]): One or more, in [0, 1).
+        betas (Sequence[float]): One or more numbers in [0, 1).
         path (str or Path): File to write; its ending chooses the format.
 
     Returns:
@@ -102,5 +102,6 @@ def _describe(axes: Axes, title: str, xlabel: str, ylabel: str) -> None:
     axes.set_xlabel(xlabel, fontsize=TEXT_SIZE)
     axes.set_ylabel(ylabel, fontsize=TEXT_SIZE)
     axes.tick_params(labelsize=TEXT_SIZE)
-    axes.legend(fontsize=TEXT_SIZE, frameon=False, loc='center left', bbox_to_anchor=(1.01, 0.5))
+    handles, _ = axes.get_legend_handles_labels()
+    legend(axes, handles, loc='center left', bbox_to_anchor=(1.01, 0.5))
     plain_frame(axes, 'both')

@@ -12,6 +12,7 @@ from .style import (
     MAX_NAMES,
     TEXT_SIZE,
     TITLE_SIZE,
+    legend,
     name_classes,
     plain_frame,
     run_colour,
@@ -31,11 +32,11 @@ def plot_marginal_likelihood(
     dashed line; one that leans to frequent classes falls from left to right.
 
     Args:
-        likelihoods (Mapping[str, Sequence[float]]): For each run C numbers, which sum to 1.
+        likelihoods (Mapping[str, Sequence[float]]): C numbers of sum 1 for each run.
         classes (Sequence[str]): C class names, by label.
         path (str or Path): File to write; its ending chooses the format.
-        class_counts (Sequence[float], optional): C training counts. The classes are drawn in this
-            order, the most frequent first; without counts in the order of the labels.
+        class_counts (Sequence[float], optional): C training counts: the classes are drawn from the
+            most to the least frequent. Without counts they are drawn in the order of the labels.
 
     Returns:
         Path: The file.
@@ -82,6 +83,6 @@ def plot_marginal_likelihood(
     axes.set_ylim(bottom=0)
     axes.set_ylabel('p(y)', fontsize=TEXT_SIZE)
     axes.set_title('Mean predicted score of each class', fontsize=TITLE_SIZE, loc='left')
-    axes.legend(fontsize=TEXT_SIZE, frameon=False, loc='center left', bbox_to_anchor=(1.01, 0.5))
+    legend(axes, axes.lines, loc='center left', bbox_to_anchor=(1.01, 0.5))
     plain_frame(axes)
     return save(figure, path)

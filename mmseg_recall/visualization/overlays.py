@@ -1,4 +1,4 @@
-"""Predictions in colour over their pictures (Fig. 3 of the recall loss paper)."""
+"""Predictions in colour over their images (Fig. 3 of the recall loss paper)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from .style import TEXT_SIZE, TITLE_SIZE, save
+from .style import TITLE_SIZE, legend, save
 
 OPACITY = 0.8
 
@@ -21,12 +21,12 @@ def plot_overlays(
     palette: Sequence[Sequence[int]],
     path: str | Path,
 ) -> Path:
-    """Draw a row per picture: the picture, then each of its label maps in colour over it.
+    """Draw a row per image: the image, then each of its label maps in colour over it.
 
     Args:
-        images (Sequence[numpy.ndarray]): Pictures, ``(H, W, 3)`` uint8, RGB.
+        images (Sequence[numpy.ndarray]): Images, ``(H, W, 3)`` uint8, RGB.
         label_maps (Mapping[str, Sequence[numpy.ndarray]]): A column for each entry: its title,
-            and for each picture an ``(H, W)`` label map. Labels outside the classes, such as 255,
+            and an ``(H, W)`` label map for each image. Labels outside the classes, such as 255,
             are left uncoloured.
         classes (Sequence[str]): Class names, by label.
         palette (Sequence[Sequence[int]]): An RGB colour for each class.
@@ -36,8 +36,8 @@ def plot_overlays(
         Path: The file.
 
     Raises:
-        ValueError: If there is no picture, or the numbers of pictures and label maps, or of
-            classes and colours, differ.
+        ValueError: If there is no image, or the numbers of images and label maps, or of classes
+            and colours, differ.
 
     Example:
         >>> import tempfile
@@ -54,9 +54,9 @@ def plot_overlays(
     grid = figure.subplots(len(images), columns, squeeze=False)
     for row, (axes_row, image) in enumerate(zip(grid, images)):
         maps = [labels[row] for labels in label_maps.values()]
-        pictures = [image, *(overlaid(image, labels, palette) for labels in maps)]
-        for axes, picture in zip(axes_row, pictures):
-            axes.imshow(picture, interpolation='nearest')
+        cells = [image, *(overlaid(image, labels, palette) for labels in maps)]
+        for axes, cell in zip(axes_row, cells):
+            axes.imshow(cell, interpolation='nearest')
             axes.set_axis_off()
     for axes, title in zip(grid[0], ['image', *label_maps]):
         axes.set_title(title, fontsize=TITLE_SIZE)
@@ -64,22 +64,16 @@ def plot_overlays(
         Patch(facecolor=np.divide(colour, 255), edgecolor='black', linewidth=0.5, label=name)
         for name, colour in zip(classes, palette)
     ]
-    figure.legend(
-        handles=keys,
-        loc='outside lower center',
-        ncols=min(len(keys), 2 * columns),
-        fontsize=TEXT_SIZE,
-        frameon=False,
-    )
+    legend(figure, keys, loc='outside lower center', ncols=min(len(keys), 2 * columns))
     return save(figure, path)
 
 
 def overlaid(image: np.ndarray, labels: np.ndarray, palette: Sequence[Sequence[int]]) -> np.ndarray:
-    """Colour a picture by its labels.
+    """Colour an image by its labels.
 
     Args:
         image (numpy.ndarray): ``(H, W, 3)`` uint8, RGB.
-        labels (numpy.ndarray): ``(H, W)`` integers. Those outside the palette leave the picture
+        labels (numpy.ndarray): ``(H, W)`` integers. Those outside the palette leave the image
             as it is.
         palette (Sequence[Sequence[int]]): An RGB colour for each label.
 
@@ -104,7 +98,7 @@ def _check(
     palette: Sequence[Sequence[int]],
 ) -> None:
     if not len(images):
-        raise ValueError('images must hold at least one picture, got none')
+        raise ValueError('images must hold at least one image, got none')
     for title, maps in label_maps.items():
         if len(maps) != len(images):
             raise ValueError(

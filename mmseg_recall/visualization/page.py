@@ -1,9 +1,8 @@
-"""One HTML page that needs no other file: tables, and pictures inside of it."""
+"""One HTML page that needs no other file: tables, and figures inside of it."""
 
 from __future__ import annotations
 
 import base64
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -12,6 +11,7 @@ from pathlib import Path
 from jinja2 import Environment
 
 from ..evaluation.comparison import Comparison, interval, percent
+from ..files import written_whole
 
 KINDS = {'.png': 'image/png', '.jpg': 'image/jpeg', '.jpeg': 'image/jpeg', '.svg': 'image/svg+xml'}
 
@@ -69,10 +69,10 @@ figure { margin: 0; } figcaption { font-weight: 600; }
 {% for section in sections %}
 <h2>{{ section.title }}</h2>
 <p class="note">{{ section.text }}</p>
-<div class="{{ 'side' if section.pictures|length > 1 else '' }}">
-{% for name, picture in section.pictures.items() -%}
-<figure>{% if section.pictures|length > 1 %}<figcaption>{{ name }}</figcaption>{% endif %}
-<img alt="{{ section.title }}: {{ name }}" src="{{ data_uri(picture) }}"></figure>
+<div class="{{ 'side' if section.figures|length > 1 else '' }}">
+{% for name, figure in section.figures.items() -%}
+<figure>{% if section.figures|length > 1 %}<figcaption>{{ name }}</figcaption>{% endif %}
+<img alt="{{ section.title }}: {{ name }}" src="{{ data_uri(figure) }}"></figure>
 {% endfor -%}
 </div>
 {% endfor %}
@@ -83,17 +83,17 @@ figure { margin: 0; } figcaption { font-weight: 600; }
 
 @dataclass(frozen=True)
 class Section:
-    """Pictures of one kind, side by side.
+    """Figures of one kind, side by side.
 
     Attributes:
         title (str): What they show.
         text (str): How to read them.
-        pictures (Mapping[str, Path]): Image files, by what tells them apart.
+        figures (Mapping[str, Path]): Their image files, by what tells them apart.
     """
 
     title: str
     text: str
-    pictures: Mapping[str, Path]
+    figures: Mapping[str, Path]
 
 
 def write_page(
@@ -107,14 +107,14 @@ def write_page(
     Args:
         comparison (Comparison): The tables.
         sources (Mapping[str, tuple[str, str]]): Folder and checkpoint of each run.
-        sections (Sequence[Section]): The pictures.
+        sections (Sequence[Section]): The figures.
         path (str or Path): ``.html`` file to write.
 
     Returns:
         Path: The file.
 
     Raises:
-        ValueError: If a picture is neither PNG, JPEG nor SVG.
+        ValueError: If a figure is neither PNG, JPEG nor SVG.
 
     Example:
         >>> import tempfile
@@ -124,7 +124,6 @@ def write_page(
         >>> write_page(compare({'CE': run}), {'CE': ('runs/ce', 'last.pth')}, [], page).name
         'index.html'
     """
-    path = Path(path)
     runs = comparison.runs
     title = f'{runs[0]} against {", ".join(runs[1:])}' if len(runs) > 1 else runs[0]
     page = Environment(autoescape=True).from_string(TEMPLATE)
@@ -138,14 +137,12 @@ def write_page(
         interval=interval,
         data_uri=data_uri,
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f'{path.name}.{os.getpid()}.tmp')
-    unfinished.write_text(text, encoding='utf-8')
-    os.replace(unfinished, path)
-    return path
+    with written_whole(path) as unfinished:
+        unfinished.write_text(text, encoding='utf-8')
+    return Path(path)
 
 
-def data_uri(picture: Path) -> str:
+def data_uri(figure: Path) -> str:
     """An image file as an address that holds it.
 
     Example:
@@ -155,10 +152,10 @@ def data_uri(picture: Path) -> str:
         >>> data_uri(file)
         'data:image/png;base64,ZG90'
     """
-    kind = KINDS.get(Path(picture).suffix)
+    kind = KINDS.get(Path(figure).suffix)
     if kind is None:
-        raise ValueError(f'pictures must be {", ".join(KINDS)} files, but got {str(picture)!r}')
-    return f'data:{kind};base64,{base64.b64encode(Path(picture).read_bytes()).decode()}'
+        raise ValueError(f'figures must be {", ".join(KINDS)} files, but got {str(figure)!r}')
+    return f'data:{kind};base64,{base64.b64encode(Path(figure).read_bytes()).decode()}'
 
 
 def _tables(comparison: Comparison) -> list[tuple]:

@@ -16,6 +16,7 @@ from .style import (
     MAX_NAMES,
     TEXT_SIZE,
     TITLE_SIZE,
+    legend,
     name_classes,
     plain_frame,
     run_colour,
@@ -29,9 +30,9 @@ def plot_per_class(results: Mapping[str, Scores], path: str | Path) -> Path:
     """Draw one panel per metric, in it one group of bars per class and one bar per run.
 
     Args:
-        results (Mapping[str, Mapping[str, Mapping[str, float]]]): For each run its metrics, for
-            each metric its value per class, in percent; NaN where a class has none. All runs have
-            the metrics and classes of the first.
+        results (Mapping[str, Mapping[str, Mapping[str, float]]]): The metrics of each run,
+            and the values per class of each metric, in percent; NaN where a class has none. All
+            runs have the same metrics and classes.
         path (str or Path): File to write; its ending chooses the format.
 
     Returns:
@@ -93,7 +94,5 @@ def _bars(axes: Axes, metric: str, runs: Mapping[str, Mapping[str, float]]) -> N
     axes.set_yticks(range(0, 101, 25))
     # The title has a line of its own above the legend, however many runs there are.
     axes.set_title(f'{metric} per class (%)', fontsize=TITLE_SIZE, loc='left', pad=24)
-    axes.legend(
-        fontsize=TEXT_SIZE, frameon=False, ncols=len(runs), loc='lower left', bbox_to_anchor=(0, 1)
-    )
+    legend(axes, axes.containers, ncols=len(runs), loc='lower left', bbox_to_anchor=(0, 1))
     plain_frame(axes)

@@ -10,14 +10,23 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 
-from .style import MAX_NAMES, TEXT_SIZE, TITLE_SIZE, ordered_colours, plain_frame, save
+from .style import (
+    MAX_NAMES,
+    TEXT_SIZE,
+    TITLE_SIZE,
+    legend,
+    ordered_colours,
+    plain_frame,
+    save,
+)
 
 Series = Mapping[str, Mapping[int, float]]
 
 LINE_BRIGHTEST = 0.9
-"""Of the colours, where the same are used for thin lines."""
+"""The last of the ordered colours where thin lines use them too."""
 
 
 def plot_recall_weights(
@@ -26,7 +35,7 @@ def plot_recall_weights(
     """Draw the weights 1 - R_c, normalised to sum to one, as bands stacked over the iterations.
 
     Args:
-        weights (Mapping[str, Mapping[int, float]]): For each class its weight by iteration, as
+        weights (Mapping[str, Mapping[int, float]]): The weight of each class by iteration, as
             :func:`read_scalars` gives it for ``'recall_weight/'``. A class without a value at some
             iteration did not occur there and has no band there.
         pixel_shares (Mapping[str, float], optional): Each class's share of the pixels (or samples),
@@ -50,10 +59,10 @@ def plot_recall_weights(
     classes = _by_frequency(weights, pixel_shares)
     figure = Figure(figsize=(9, _height(classes)), layout='constrained')
     axes = figure.subplots()
-    _bands(axes, weights, classes, pixel_shares, ordered_colours(len(classes)))
+    bands = _bands(axes, weights, classes, pixel_shares, ordered_colours(len(classes)))
     axes.set_xlabel('iteration', fontsize=TEXT_SIZE)
     axes.set_title('Recall weights 1 - recall, normalised', fontsize=TITLE_SIZE, loc='left')
-    _legend(axes, pixel_shares)
+    _legend(axes, bands, pixel_shares)
     return save(figure, path)
 
 
@@ -66,12 +75,12 @@ def plot_focal_weights(
     """Draw normalised focal weights, normalised recall weights, and the ratio of the two.
 
     The focal weight of a class is the mean of 1 - p_y over its pixels, the recall weight the share
-    of them that is missed. A pixel that is right stops counting for the second, while the first
+    of them that is missed. A correct pixel stops counting for the second, while the first
     still falls as it grows more confident: a ratio above 1 says that recall loss gives the class
     more of its attention than focal loss would.
 
     Args:
-        focal_weights (Mapping[str, Mapping[int, float]]): For each class its focal weight by
+        focal_weights (Mapping[str, Mapping[int, float]]): The focal weight of each class by
             iteration, as :func:`read_scalars` gives it for ``'focal_weight/'``.
         recall_weights (Mapping[str, Mapping[int, float]]): The same for ``'recall_weight/'``.
         pixel_shares (Mapping[str, float], optional): See :func:`plot_recall_weights`.
@@ -104,9 +113,9 @@ def plot_focal_weights(
         (top, focal_weights, 'Focal weights, mean 1 - p'),
         (middle, recall_weights, 'Recall weights 1 - recall'),
     ):
-        _bands(axes, weights, classes, pixel_shares, colours)
+        bands = _bands(axes, weights, classes, pixel_shares, colours)
         axes.set_title(f'{name}, normalised', fontsize=TITLE_SIZE, loc='left')
-        _legend(axes, pixel_shares)
+        _legend(axes, bands, pixel_shares)
     _ratio_lines(bottom, focal_weights, recall_weights, classes, colours)
     bottom.set_title('Recall weight over focal weight, normalised', fontsize=TITLE_SIZE, loc='left')
     bottom.set_xlabel('iteration', fontsize=TEXT_SIZE)
@@ -145,13 +154,11 @@ def _shares(weights: Series, classes: list[str], steps: list[int]) -> np.ndarray
     return normalised([[weights[name].get(step, 0.0) for step in steps] for name in classes])
 
 
-def _bands(axes: Axes, weights: Series, classes, pixel_shares, colours) -> None:
+def _bands(axes: Axes, weights: Series, classes, pixel_shares, colours) -> list[PolyCollection]:
     steps = _steps(weights)
     labels = list(classes)
     if pixel_shares is not None:
         labels = [f'{name} ({100 * pixel_shares[name]:.2g} %)' for name in classes]
-    every = -(-len(classes) // MAX_NAMES)
-    labels = [label if c % every == 0 else '_' for c, label in enumerate(labels)]
     bands = axes.stackplot(
         steps,
         _shares(weights, classes, steps),
@@ -160,20 +167,21 @@ def _bands(axes: Axes, weights: Series, classes, pixel_shares, colours) -> None:
         linewidth=0.6,
     )
     for band in bands:
-        band.set_edgecolor('white' if every == 1 else 'face')
+        band.set_edgecolor('white' if len(bands) <= MAX_NAMES else 'face')
     axes.set_xlim(steps[0], steps[-1])
     axes.set_ylim(0, 1)
     axes.tick_params(labelsize=TEXT_SIZE)
     axes.set_ylabel('share of the weights', fontsize=TEXT_SIZE)
+    return bands
 
 
-def _legend(axes: Axes, pixel_shares) -> None:
-    axes.legend(
-        reverse=True,
+def _legend(axes: Axes, bands: list[PolyCollection], pixel_shares) -> None:
+    every = -(-len(bands) // MAX_NAMES)
+    legend(
+        axes,
+        bands[::every][::-1],  # the uppermost band first
         loc='center left',
         bbox_to_anchor=(1.01, 0.5),
-        frameon=False,
-        fontsize=TEXT_SIZE,
         title='class' if pixel_shares is None else 'class (pixels)',
         title_fontsize=TEXT_SIZE,
     )
@@ -204,19 +212,19 @@ def _name_lines(axes: Axes, ratios: np.ndarray, classes: list[str], colours) -> 
     top, gap = axes.get_ylim()[1], 1 / 18
     ends = [ratio[~np.isnan(ratio)] for ratio in ratios]
     ends = [end[-1] / top if end.size else 0.0 for end in ends]
-    place = -gap
-    places = {}
+    height = -gap
+    heights = {}
     for c in np.argsort(ends):
-        places[c] = place = max(ends[c], place + gap)
+        heights[c] = height = max(ends[c], height + gap)
     limit = 1.0
-    for c in np.argsort(ends)[::-1] if place > 1 else ():  # back from the top
-        places[c] = min(places[c], limit)
-        limit = places[c] - gap
+    for c in np.argsort(ends)[::-1] if height > 1 else ():  # back from the top
+        heights[c] = min(heights[c], limit)
+        limit = heights[c] - gap
     for c, name in enumerate(classes):
         axes.annotate(
             name,
             xy=(1, ends[c]),
-            xytext=(1.05, places[c]),
+            xytext=(1.05, heights[c]),
             xycoords='axes fraction',
             va='center',
             fontsize=TEXT_SIZE,

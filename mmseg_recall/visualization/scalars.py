@@ -6,6 +6,8 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+from ..files import InputError, MissingInputError, reading
+
 
 def read_scalars(source: str | Path, prefix: str) -> dict[str, dict[int, float]]:
     """Read all scalars whose names start with a prefix.
@@ -16,12 +18,13 @@ def read_scalars(source: str | Path, prefix: str) -> dict[str, dict[int, float]]
         prefix (str): Start of the names, such as ``'recall_weight/'``.
 
     Returns:
-        dict[str, dict[int, float]]: For each name, without the prefix, its values by step.
+        dict[str, dict[int, float]]: The values by step of each name, which comes without the
+        prefix.
 
     Raises:
-        FileNotFoundError: If there is no ``scalars.json``.
-        ValueError: If a line is not JSON. (An unfinished last line, which a killed run leaves, is
-            passed over.)
+        MissingInputError: A ``FileNotFoundError``, if there is no ``scalars.json``.
+        InputError: A ``ValueError``, if a line is not a JSON object with a step. (A last line that
+            is not JSON is skipped: a killed run leaves it unfinished.)
 
     Example:
         >>> import tempfile
@@ -43,7 +46,7 @@ def _files(source: Path) -> list[Path]:
     """The files to read, the oldest first: their folders are named by time."""
     files = [source] if source.is_file() else sorted(source.glob('*/vis_data/scalars.json'))
     if not files:
-        raise FileNotFoundError(
+        raise MissingInputError(
             f'{source} is neither a scalars.json nor a work directory with '
             '<time>/vis_data/scalars.json in it'
         )
@@ -51,10 +54,18 @@ def _files(source: Path) -> list[Path]:
 
 
 def _lines(file: Path) -> Iterator[dict]:
-    lines = file.read_text().splitlines()
+    with reading(file, 'the scalars of a training'):
+        lines = file.read_text(encoding='utf-8').splitlines()
     for number, line in enumerate(lines, start=1):
         try:
-            yield json.loads(line)
-        except json.JSONDecodeError as error:
-            if number < len(lines):
-                raise ValueError(f'{file}, line {number} is not JSON: {line[:80]!r}') from error
+            content = json.loads(line)
+        except json.JSONDecodeError:
+            if number == len(lines):
+                return
+            content = None
+        if not isinstance(content, dict) or 'step' not in content:
+            raise InputError(
+                f'{file}, line {number} is not a JSON object with a step, as LocalVisBackend '
+                f'writes it: {line[:80]!r}'
+            )
+        yield content

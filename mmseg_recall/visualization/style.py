@@ -1,12 +1,16 @@
-"""What all pictures share: colours, text sizes, and how they are saved."""
+"""What all figures share: colours, text sizes, legends, and how they are saved."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+from ..files import written_whole
 
 RUN_COLOURS = ('#9a9a9a', '#d55e00', '#0072b2', '#009e73', '#cc79a7', '#e69f00', '#56b4e9')
 """One colour per run, after Okabe and Ito; the first run, the baseline, is grey."""
@@ -18,7 +22,7 @@ MAX_NAMES = 40
 
 
 def run_colour(number: int) -> str:
-    """The colour of a run, by its place among the runs."""
+    """The colour of a run, by its index among the runs."""
     return RUN_COLOURS[number % len(RUN_COLOURS)]
 
 
@@ -39,11 +43,23 @@ def name_classes(axes: Axes, names: list[str]) -> int:
     """
     step = -(-len(names) // MAX_NAMES)
     ticks = range(0, len(names), step)
-    axes.set_xticks(ticks, [names[place] for place in ticks], rotation=45, ha='right')
+    axes.set_xticks(ticks, [names[tick] for tick in ticks], rotation=45, ha='right')
     for label in axes.get_xticklabels():
         label.set_rotation_mode('anchor')
     axes.tick_params(labelsize=TEXT_SIZE if len(names) <= MAX_NAMES // 2 else TEXT_SIZE - 2)
     return step
+
+
+def legend(owner: Axes | Figure, artists: Sequence[Artist], **options) -> None:
+    """Name artists by their labels in a legend.
+
+    Matplotlib itself leaves out a label that begins with ``_``, as names of classes and runs may.
+    """
+    drawn = owner.legend(
+        artists, ['label'] * len(artists), fontsize=TEXT_SIZE, frameon=False, **options
+    )
+    for text, artist in zip(drawn.get_texts(), artists):
+        text.set_text(artist.get_label())
 
 
 def plain_frame(axes: Axes, grid: str = 'y') -> None:
@@ -54,8 +70,7 @@ def plain_frame(axes: Axes, grid: str = 'y') -> None:
 
 
 def save(figure: Figure, path: str | Path) -> Path:
-    """Write a figure whole, nothing cut off, making its folder where needed."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=130, bbox_inches='tight', facecolor='white')
-    return path
+    """Write a figure with nothing cut off, and make its folder where there is none."""
+    with written_whole(path) as unfinished:
+        figure.savefig(unfinished, dpi=130, bbox_inches='tight', facecolor='white')
+    return Path(path)

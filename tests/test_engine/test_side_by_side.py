@@ -14,14 +14,15 @@ def fail_or_wait(config, folder):
     time.sleep(600)
 
 
-def test_a_failure_stops_all_and_names_its_log(tmp_path):
+def test_a_failure_stops_all_and_names_its_log(tmp_path, capsys):
     path = tmp_path / 'config.py'
     Config(dict(train_cfg=dict(max_iters=10))).dump(path)
     begin = time.monotonic()
     with pytest.raises(SystemExit) as raised:
-        train_all(fail_or_wait, dict(good=path, bad=path), tmp_path / 'runs')
+        train_all(fail_or_wait, dict(good=path, bad=path), tmp_path / 'runs [bold]')
     assert time.monotonic() - begin < 300
     message = str(raised.value)
     assert 'RuntimeError: broken on purpose' in message
-    log = tmp_path / 'runs' / 'bad' / LOG
+    log = tmp_path / 'runs [bold]' / 'bad' / LOG
     assert f'The training of bad failed (exit code 1). Its log: {log}' in message
+    assert str(log) in capsys.readouterr().out

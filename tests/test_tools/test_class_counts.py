@@ -26,6 +26,8 @@ from mmengine.registry import DATASETS
 
 @DATASETS.register_module()
 class TwoBirds(BaseDataset):
+    METAINFO = dict(classes=('robin [sitting]', 'ibis [/flying]', '_wren'))
+
     def load_data_list(self):
         return [dict(gt_label=label) for label in [0] * 100 + [2] * 50]
 """
@@ -60,11 +62,12 @@ def test_classification_with_warnings(run, tmp_path):
         sys.executable, TOOL, 'config.py', '--output', 'counts.json', PYTHONPATH=str(tmp_path)
     )
     assert json.loads((tmp_path / 'counts.json').read_text()) == dict(
-        classes=['0', '1', '2'],
+        classes=['robin [sitting]', 'ibis [/flying]', '_wren'],
         unit='samples',
         counts=[100, 0, 50],
         images=[100, 0, 50],
         num_images=150,
     )
-    assert 'Warning: never seen: 1. Remove these classes' in output
+    assert '│ robin [sitting] │' in output
+    assert 'Warning: never seen: ibis [/flying]. Remove these classes' in output
     assert 'Warning: beta=0.5 balances nothing here: every class has at least 50' in output

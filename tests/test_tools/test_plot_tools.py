@@ -1,4 +1,4 @@
-"""The ``plot_*.py`` tools: folders of trainings, or files, in; pictures out."""
+"""The ``plot_*.py`` tools: folders of trainings, or files, in; figures out."""
 
 import json
 import runpy
@@ -31,8 +31,8 @@ def start(monkeypatch, tmp_path):
 
 
 def assert_drawn(path):
-    picture = cv2.imread(str(path))
-    assert picture is not None and picture.std() > 5, path
+    image = cv2.imread(str(path))
+    assert image is not None and image.std() > 5, path
 
 
 @pytest.fixture(scope='module')

@@ -16,7 +16,7 @@ def saved_figures(monkeypatch):
         return save(figure, path)
 
     for module in (
-        'class_counts',
+        'class_frequencies',
         'effective_number',
         'marginal_likelihood',
         'overlays',
@@ -29,12 +29,12 @@ def saved_figures(monkeypatch):
 
 @pytest.fixture
 def assert_not_blank():
-    """Check that a file is a picture with something on it."""
+    """Check that a file is an image with something on it."""
 
     def check(path):
-        picture = cv2.imread(str(path))
-        assert picture is not None, path
-        assert min(picture.shape[:2]) > 100
-        assert picture.std() > 5
+        image = cv2.imread(str(path))
+        assert image is not None, path
+        assert min(image.shape[:2]) > 100
+        assert image.std() > 5
 
     return check

@@ -1,4 +1,4 @@
-"""Overlays: the classes' colours over the pictures given."""
+"""Overlays: the classes' colours over the images given."""
 
 import numpy as np
 import pytest
@@ -46,7 +46,7 @@ def test_labels_without_a_class_stay_uncoloured():
 
 def test_errors(tmp_path):
     path = tmp_path / 'overlays.png'
-    with pytest.raises(ValueError, match='at least one picture'):
+    with pytest.raises(ValueError, match='at least one image'):
         plot_overlays([], {}, CLASSES, PALETTE, path)
     with pytest.raises(ValueError, match=r"label_maps\['CE'\] must hold one map for each of the 2"):
         plot_overlays(_images(2), {'CE': [np.zeros((20, 30))]}, CLASSES, PALETTE, path)

@@ -34,9 +34,9 @@ class Reader(HTMLParser):
 
 
 def test_has_every_name_and_number_and_needs_no_other_file(tmp_path):
-    picture = tmp_path / 'bars.png'
-    picture.write_bytes(b'\x89PNG picture')
-    sections = [Section('Bars', 'How to <read> them.', {'a': picture, 'b': picture})]
+    figure = tmp_path / 'bars.png'
+    figure.write_bytes(b'\x89PNG figure')
+    sections = [Section('Bars', 'How to <read> them.', {'a': figure, 'b': figure})]
     comparison = compare(RUNS, resamples=100)
     path = write_page(comparison, SOURCES, sections, tmp_path / 'new' / 'index.html')
     text = path.read_text()
@@ -49,7 +49,7 @@ def test_has_every_name_and_number_and_needs_no_other_file(tmp_path):
         assert {percent(value) for value in row.values} <= set(page.shown)
         assert {interval(difference) for difference in row.differences} <= set(page.shown)
     assert comparison.note in page.shown and 'How to <read> them.' in page.shown
-    expected = f'data:image/png;base64,{base64.b64encode(picture.read_bytes()).decode()}'
+    expected = f'data:image/png;base64,{base64.b64encode(figure.read_bytes()).decode()}'
     assert page.loaded == [expected, expected]
     assert not {'script', 'link', 'iframe', '<ibis>'} & set(page.tags)
     for address in ('http://', 'https://', 'url(', '@import'):
@@ -57,7 +57,7 @@ def test_has_every_name_and_number_and_needs_no_other_file(tmp_path):
     assert [file.name for file in path.parent.iterdir()] == ['index.html']
 
 
-def test_bad_picture(tmp_path):
+def test_figure_of_another_kind(tmp_path):
     section = Section('Bars', '', {'a': tmp_path / 'bars.bmp'})
-    with pytest.raises(ValueError, match=r"pictures must be \.png, .* but got '.*bars\.bmp'"):
+    with pytest.raises(ValueError, match=r"figures must be \.png, .* but got '.*bars\.bmp'"):
         write_page(compare(RUNS, resamples=9), SOURCES, [section], tmp_path / 'index.html')

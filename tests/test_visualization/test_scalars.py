@@ -3,6 +3,7 @@
 import pytest
 from mmengine.visualization import LocalVisBackend
 
+from mmseg_recall.files import InputError
 from mmseg_recall.visualization import read_scalars
 
 
@@ -22,16 +23,24 @@ def test_later_start_wins(tmp_path):
     assert read_scalars(tmp_path, 'a/') == {'x': {5: 0.9}}
 
 
-def test_unfinished_last_line_is_passed_over(tmp_path):
+def test_unfinished_last_line_is_skipped(tmp_path):
     log = tmp_path / 'scalars.json'
     log.write_text('{"a/x": 1, "step": 5}\n{"a/x": 2, "st')
     assert read_scalars(log, 'a/') == {'x': {5: 1}}
 
 
-def test_broken_line(tmp_path):
+@pytest.mark.parametrize('line', ['nonsense', '5', '{"a/x": 2}'])
+def test_broken_line(tmp_path, line):
     log = tmp_path / 'scalars.json'
-    log.write_text('nonsense\n{"a/x": 1, "step": 5}\n')
-    with pytest.raises(ValueError, match="line 1 is not JSON: 'nonsense'"):
+    log.write_text(f'{line}\n{{"a/x": 1, "step": 5}}\n')
+    with pytest.raises(InputError, match=f'scalars.json, line 1 is not a JSON .* step.*: {line!r}'):
+        read_scalars(log, 'a/')
+
+
+def test_file_that_is_no_text(tmp_path):
+    log = tmp_path / 'scalars.json'
+    log.write_bytes(b'\xff\xfe\x00')
+    with pytest.raises(InputError, match='scalars.json cannot be read: expected the scalars of a'):
         read_scalars(log, 'a/')
 
 

@@ -40,7 +40,7 @@ def calibrate(args: argparse.Namespace) -> None:
     from mmseg_recall.engine.launch import load_config
     from mmseg_recall.evaluation.calibration import GRID, best_temperatures, ensemble_scores
 
-    console = Console()
+    console = Console(markup=False, emoji=False)  # paths are written as they are
     runner = ensemble_runner(load_config(args.config, args.cfg_options), args)
     new, old, labels = collect_logits(runner)
     head = runner.model.head
@@ -52,7 +52,7 @@ def calibrate(args: argparse.Namespace) -> None:
     console.print(scores_table(len(labels), args.metric, before, after, scores))
     for name, temperature in zip(('t_new', 't_old'), after):
         if not GRID[0] < temperature < GRID[-1]:
-            console.print(f'[bold red]Warning:[/] {name} is at the end of the grid')
+            console.print(f'Warning: {name} is at the end of the grid', style='bold red')
     print(f'--cfg-options model.head.t_new={after[0]} model.head.t_old={after[1]}')
     if args.output:
         save(args.output, args.metric, before, after, scores)

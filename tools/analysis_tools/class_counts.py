@@ -20,20 +20,21 @@ if TYPE_CHECKING:
 
 def count(args: argparse.Namespace) -> None:
     from rich.console import Console
+    from rich.text import Text
 
     from mmseg_recall.engine.launch import read_config
-    from mmseg_recall.visualization import plot_class_counts
+    from mmseg_recall.visualization import plot_class_frequencies
 
-    console = Console()
+    console = Console(markup=False, emoji=False)  # names of classes are written as they are
     cfg = read_config(args.config, args.cfg_options)
     counts = count_training_set(cfg, args.workers)
     console.print(counts_table(counts))
     for warning in warnings_about(counts, cfg):
-        console.print(f'[bold red]Warning:[/] {warning}', soft_wrap=True, highlight=False)
+        console.print(Text.assemble(('Warning: ', 'bold red'), warning), soft_wrap=True)
     if args.output:
         console.print(f'Written: {counts.save(args.output)}', soft_wrap=True)
     if args.plot:
-        path = plot_class_counts(counts.classes, counts.counts, counts.unit, args.plot)
+        path = plot_class_frequencies(counts.classes, counts.counts, counts.unit, args.plot)
         console.print(f'Drawn: {path}', soft_wrap=True)
 
 

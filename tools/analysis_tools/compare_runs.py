@@ -42,10 +42,10 @@ def compare_runs(args: argparse.Namespace) -> None:
         file.write_text(text, encoding='utf-8')
     sources = {name: (str(run.folder), run.checkpoint.name) for name, run in runs.items()}
     files.append(write_page(comparison, sources, draw(runs, folder), folder / 'index.html'))
-    console = Console()
+    console = Console(markup=False, emoji=False)  # names of classes are written as they are
     text = comparison.markdown()
     # On a terminal as a table, into a file as it can be pasted.
-    console.print(Markdown(text) if console.is_terminal else text, soft_wrap=True, markup=False)
+    console.print(Markdown(text) if console.is_terminal else text, soft_wrap=True)
     print('Written:', *files, sep='\n  ')
 
 
@@ -122,14 +122,13 @@ def likelihoods(runs: dict[str, RunResults], folder: Path) -> Section:
 
 def recall_weights(runs: dict[str, RunResults], folder: Path) -> list[Section]:
     """A figure for each run in which RecallWeightsHook logged, and whose head is the only one."""
-    from mmseg_recall.files import MissingInputError, reading
+    from mmseg_recall.files import MissingInputError
     from mmseg_recall.visualization import Section, plot_recall_weights, read_scalars
 
     figures = {}
     for name, run in runs.items():
         try:
-            with reading(run.folder, 'scalars of the training'):
-                weights = read_scalars(run.folder, 'recall_weight/')
+            weights = read_scalars(run.folder, 'recall_weight/')
         except MissingInputError:  # trained without LocalVisBackend
             continue
         if weights:

@@ -18,14 +18,12 @@ LOGGED = 'recall_weight/'
 def draw_all(args: argparse.Namespace) -> None:
     from mmseg_recall.datasets.class_counts import ClassCounts
     from mmseg_recall.evaluation.run_results import training_counts
-    from mmseg_recall.files import InputError, reading
+    from mmseg_recall.files import InputError
     from mmseg_recall.visualization import read_scalars
 
     folder, out = Path(args.run), Path(args.out or args.run)
     counts = ClassCounts.load(args.class_counts) if args.class_counts else training_counts(folder)
-    with reading(folder, 'a training that logged scalars'):
-        scalars = read_scalars(folder, '')
-    heads = sorted({name.split(LOGGED)[0] for name in scalars if LOGGED in name})
+    heads = sorted({name.split(LOGGED)[0] for name in read_scalars(folder, '') if LOGGED in name})
     if not heads:
         raise InputError(
             f'{folder} has no {LOGGED}<class> in its scalars: train with custom_hooks = '

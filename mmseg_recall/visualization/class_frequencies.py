@@ -14,6 +14,7 @@ from .style import (
     RUN_COLOURS,
     TEXT_SIZE,
     TITLE_SIZE,
+    legend,
     name_classes,
     plain_frame,
     save,
@@ -22,7 +23,7 @@ from .style import (
 BASELINE, SEEN_COLOUR, UNSEEN_COLOUR = 0.5, RUN_COLOURS[2], RUN_COLOURS[1]
 
 
-def plot_class_counts(
+def plot_class_frequencies(
     classes: Sequence[str], counts: Sequence[int], unit: str, path: str | Path
 ) -> Path:
     """Draw a bar per class, sorted by count, on a logarithmic axis; unseen classes are crosses.
@@ -43,7 +44,7 @@ def plot_class_counts(
     Example:
         >>> import tempfile
         >>> file = Path(tempfile.mkdtemp()) / 'tail.png'
-        >>> plot_class_counts(['road', 'pole'], [9000, 40], 'pixels', file).name
+        >>> plot_class_frequencies(['road', 'pole'], [9000, 40], 'pixels', file).name
         'tail.png'
     """
     if len(classes) != len(counts):
@@ -73,8 +74,8 @@ def _bars(axes: Axes, counts: np.ndarray) -> None:
     axes.set_ylim(BASELINE, 2 * seen[0])
     axes.set_xlim(-0.7, len(counts) - 0.3)
     if len(seen) < len(counts):
-        # On the axis, since a logarithmic one has no place for 0.
-        axes.plot(
+        # On the axis, since a logarithmic one has no 0.
+        crosses = axes.plot(
             range(len(seen), len(counts)),
             [BASELINE] * (len(counts) - len(seen)),
             linestyle='',
@@ -83,7 +84,7 @@ def _bars(axes: Axes, counts: np.ndarray) -> None:
             label=f'never seen: {len(counts) - len(seen)}',
             clip_on=False,
         )
-        axes.legend(fontsize=TEXT_SIZE, frameon=False, loc='upper right')
+        legend(axes, crosses, loc='upper right')
     plain_frame(axes)
 
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from mmseg_recall.visualization import plot_class_counts
-from mmseg_recall.visualization.class_counts import MAX_NAMES
+from mmseg_recall.visualization import plot_class_frequencies
+from mmseg_recall.visualization.class_frequencies import MAX_NAMES
 
 
 def ticks(axes):
@@ -14,7 +14,7 @@ def ticks(axes):
 def test_draws_the_counts_in_order(tmp_path, saved_figures, assert_not_blank):
     path = tmp_path / 'new' / 'tail.png'
     names = ['pole', 'moon', 'road', 'car']
-    assert plot_class_counts(names, [40, 0, 9000, 40], 'pixels', path) == path
+    assert plot_class_frequencies(names, [40, 0, 9000, 40], 'pixels', path) == path
     assert_not_blank(path)
     (axes,) = saved_figures[0].axes
     assert [bar.get_height() for bar in axes.patches] == [9000, 40, 40]
@@ -28,7 +28,7 @@ def test_draws_the_counts_in_order(tmp_path, saved_figures, assert_not_blank):
 def test_names_of_many_classes_do_not_overlap(tmp_path, saved_figures):
     names = [f'class number {c}' for c in range(365)]
     counts = np.geomspace(4980, 5, 365).astype(int).tolist()
-    plot_class_counts(names, counts, 'samples', tmp_path / 'tail.png')
+    plot_class_frequencies(names, counts, 'samples', tmp_path / 'tail.png')
     (axes,) = saved_figures[0].axes
     assert len(axes.patches) == 365
     assert MAX_NAMES // 2 < len(ticks(axes)) <= MAX_NAMES
@@ -42,6 +42,6 @@ def test_names_of_many_classes_do_not_overlap(tmp_path, saved_figures):
 def test_errors(tmp_path):
     path = tmp_path / 'tail.png'
     with pytest.raises(ValueError, match='one number for each of the 2 classes, got 1'):
-        plot_class_counts(['road', 'pole'], [3], 'pixels', path)
+        plot_class_frequencies(['road', 'pole'], [3], 'pixels', path)
     with pytest.raises(ValueError, match=r'must hold a class that occurs, got \[0, 0\]'):
-        plot_class_counts(['road', 'pole'], [0, 0], 'pixels', path)
+        plot_class_frequencies(['road', 'pole'], [0, 0], 'pixels', path)
