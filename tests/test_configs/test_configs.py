@@ -4,12 +4,17 @@ import json
 import runpy
 import sys
 
+import cv2
+import numpy as np
 import pytest
+import torch
 
 pytest.importorskip('mmseg')
 
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
+from mmengine.runner import save_checkpoint
+from mmseg.apis import inference_model, init_model
 from mmseg.registry import MODELS
 
 import mmseg_recall  # noqa: F401
@@ -71,24 +76,31 @@ def test_camvid_config_builds(config, monkeypatch):
     'config', [path for path in (*TOY, *CAMVID) if '-recall-' in path.stem], ids=lambda p: p.stem
 )
 def test_inference_on_images_of_ones_own(config, tmp_path):
-    """What a demo trained, in MMSegmentation's own API: an array, and a file."""
-    import cv2
-    import numpy as np
-    import torch
-    from mmengine.runner import save_checkpoint
-    from mmseg.apis import inference_model, init_model
-
+    """What a demo trained, in MMSegmentation's own API."""
     cfg = Config.fromfile(config)
+    check_inference(cfg, cfg.model.decode_head.num_classes, tmp_path)
+
+
+def check_inference(cfg, num_classes, folder):
+    """Untrained weights, loaded by ``init_model``, label an image file and the same array."""
     with DefaultScope.overwrite_default_scope('mmseg'):
         model = MODELS.build(cfg.model)
-    classes = cfg.model.decode_head.num_classes
-    meta = dict(
-        dataset_meta=dict(classes=list('abcdefghijk'[:classes]), palette=[[0] * 3] * classes)
-    )
-    save_checkpoint(dict(state_dict=model.state_dict(), meta=meta), str(tmp_path / 'model.pth'))
-    model = init_model(str(config), str(tmp_path / 'model.pth'), device='cpu')
+    metainfo = dict(classes=[*map(str, range(num_classes))], palette=[[0] * 3] * num_classes)
+    checkpoint = dict(state_dict=model.state_dict(), meta=dict(dataset_meta=metainfo))
+    save_checkpoint(checkpoint, str(folder / 'model.pth'))
     image = np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.uint8)
-    cv2.imwrite(str(tmp_path / 'image.png'), image)
-    found = inference_model(model, str(tmp_path / 'image.png')).pred_sem_seg.data
-    assert found.shape == (1, 64, 96) and found.max() < classes
-    assert torch.equal(found, inference_model(model, image).pred_sem_seg.data)
+    cv2.imwrite(str(folder / 'image.png'), image)
+    model = init_model(cfg, str(folder / 'model.pth'), device='cpu')
+    labels = inference_model(model, str(folder / 'image.png')).pred_sem_seg.data
+    assert labels.shape == (1, 64, 96) and labels.max() < num_classes
+    assert torch.equal(labels, inference_model(model, image).pred_sem_seg.data)
+
+
+def test_every_config_counts_classes():
+    """``class_counts='auto'`` is in no config without the hook that counts."""
+    configs = sorted((ROOT / 'configs').glob('[!_]*/*.py'))
+    assert len(configs) > 100
+    for path in configs:
+        cfg = Config.fromfile(path).to_dict()
+        if "'class_counts': 'auto'" in repr([cfg['model'], cfg['val_evaluator']]):
+            assert dict(type='ClassCountsHook') in cfg['custom_hooks'], path.name

@@ -24,6 +24,7 @@ from mmseg.registry import DATASETS, METRICS, MODELS
 
 import mmseg_recall  # noqa: F401
 from tests.test_configs.cityscapes_tree import write_cityscapes
+from tests.test_configs.test_configs import check_inference
 from tests.test_tools.paths import ROOT, TOOLS
 from tests.test_tools.synthia_tree import write_synthia
 
@@ -159,6 +160,15 @@ def test_one_step_of_training_and_of_test(config, data_roots, mmseg_scope):
     assert 0 <= scores['mIoU'] <= 100
 
 
+@pytest.mark.parametrize('configs', [SYNTHIA, CITYSCAPES], ids=['synthia', 'cityscapes'])
+def test_inference_on_images_of_ones_own(configs, data_roots, tmp_path):
+    """MMSegmentation's own API, with a file and with an array: labels of the image's own size."""
+    (config,) = (path for path in configs if re.match(r'r18-d8_1xb6-recall-\d+k', name(path)))
+    cfg = small(config, data_roots)
+    cfg.merge_from_dict({'test_pipeline.1.scale': cfg.test_dataloader.dataset.pipeline[1].scale})
+    check_inference(cfg, cfg.model.decode_head.num_classes, tmp_path)
+
+
 @pytest.mark.parametrize('loss', ['cb', 'recall'])
 @pytest.mark.parametrize('configs', [SYNTHIA, CITYSCAPES], ids=['synthia', 'cityscapes'])
 def test_whole_runs(configs, loss, data_roots, tmp_path):
@@ -198,7 +208,7 @@ def test_all_losses_of_the_papers_tables(folder, mmseg_scope):
             head.loss_decode = LOSSES['ce']
             found.pop('beta', None)
             assert found == expected
-            for key in ('custom_hooks', 'beta', 'loss'):  # 'loss': of _base_/losses
+            for key in ('custom_hooks', 'loss'):  # 'loss': of _base_/losses
                 cfg.pop(key, None)
             seen.add(repr(cfg.to_dict()))
             assert cfg.model.backbone.depth == depth
