@@ -1,5 +1,5 @@
 # The recall loss paper's on Synthia (A.2): Adam 1e-3 without annealing. As its authors' code does,
-# the checkpoint with the best mIoU on the validation set is kept.
+# the checkpoint with the best mIoU on the validation set is saved.
 optim_wrapper = dict(type='OptimWrapper', optimizer=dict(type='Adam', lr=1e-3))
 train_cfg = dict(type='IterBasedTrainLoop', max_iters=100000, val_interval=5000)
 val_cfg = dict(type='ValLoop')
