@@ -1,4 +1,4 @@
-"""Draws street scenes with their labels: the pictures behind :class:`ToyStreets`.
+"""Draws street scenes with their labels: the images of :class:`ToyStreets`.
 
 A scene is laid out in metres in front of a pinhole camera (x to the right, y up, z ahead) and
 painted from far to near onto an image and a label map together, so nearer things occlude farther
@@ -35,7 +35,7 @@ IGNORED = 255
 
 SKY, ROAD, BUILDING, VEGETATION, SIDEWALK, CAR, PEDESTRIAN, POLE, SIGN, BICYCLE = range(10)
 
-# OpenCV takes coordinates in 1/16 pixel: without it, thin and distant things jump by whole pixels.
+# OpenCV accepts 1/16 pixels: without them thin and distant things jump by whole pixels.
 SUBPIXEL_BITS = 4
 
 Colour = tuple[float, float, float]
@@ -56,8 +56,8 @@ def draw_street(width: int, height: int, rng: np.random.Generator) -> tuple[np.n
     """Draw one street scene.
 
     Args:
-        width (int): Width of the picture in pixels.
-        height (int): Height of the picture in pixels.
+        width (int): Width of the image in pixels.
+        height (int): Height of the image in pixels.
         rng (numpy.random.Generator): Source of everything random in the scene.
 
     Returns:
@@ -94,7 +94,7 @@ class _Scene:
     """A camera, the image it sees and the labels of what it sees.
 
     Attributes:
-        image (numpy.ndarray): RGB picture, uint8.
+        image (numpy.ndarray): RGB image, uint8.
         labels (numpy.ndarray): Labels, uint8.
         rng (numpy.random.Generator): The scene's source of randomness.
     """
@@ -117,8 +117,10 @@ class _Scene:
 
     def hazy(self, colour: Colour, z: float) -> Colour:
         """A colour as it looks through ``z`` metres of air."""
-        kept = math.exp(-z / self.haze_range)
-        return tuple(kept * own + (1 - kept) * haze for own, haze in zip(colour, self.haze_colour))
+        share = math.exp(-z / self.haze_range)
+        return tuple(
+            share * own + (1 - share) * haze for own, haze in zip(colour, self.haze_colour)
+        )
 
     def fill(self, points: list[Point] | list[list[Point]], colour: Colour, label: int) -> None:
         """Paint one polygon, or several at once, given in pixels."""
@@ -156,7 +158,7 @@ class _Scene:
         return (self.rng.normal(0, spread, 3) + colour).clip(0, 255)
 
     def blotches(self, columns: int, rows: int) -> np.ndarray:
-        """Smooth noise of unit height, as many blotches wide and high over the picture."""
+        """Smooth noise of unit height, with that many blotches across and down the image."""
         coarse = self.rng.standard_normal((rows, columns), dtype=np.float32)
         return cv2.resize(coarse, (self.width, self.height), interpolation=cv2.INTER_CUBIC)
 
@@ -483,14 +485,14 @@ def _paint_bonnet(scene: _Scene) -> None:
 
 
 def _photograph(scene: _Scene) -> np.ndarray:
-    """The picture as a camera takes it: uneven light, shadows, colour cast, blur and noise."""
+    """The image as a camera records it: uneven light, shadows, colour cast, blur and noise."""
     rng = scene.rng
     light = 1 + 0.06 * scene.blotches(9, 6) + 0.03 * scene.blotches(48, 32)
     light *= _shadows(scene)
     cast = rng.uniform(0.68, 1.2) * rng.uniform(0.93, 1.07, 3)
     noise = rng.standard_normal((scene.height, scene.width), dtype=np.float32) * rng.uniform(3, 10)
-    picture = cv2.GaussianBlur(scene.image, (0, 0), rng.uniform(0.35, 0.7))
-    lit = picture * (light[..., None] * cast.astype(np.float32)) + noise[..., None]
+    blurred = cv2.GaussianBlur(scene.image, (0, 0), rng.uniform(0.35, 0.7))
+    lit = blurred * (light[..., None] * cast.astype(np.float32)) + noise[..., None]
     return np.ascontiguousarray(lit.clip(0, 255).astype(np.uint8)[..., ::-1])
 
 

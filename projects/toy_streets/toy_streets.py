@@ -1,8 +1,8 @@
 """``ToyStreets``: a long-tailed segmentation dataset that needs no file.
 
-A picture has an address instead, ``toystreets://192x128/0/000012.png``: its size, seed and index.
+An image has an address instead, ``toystreets://192x128/0/000012.png``: its size, seed and index.
 :class:`LoadToyStreets` draws it from there, and MMEngine's file client finds it there too, so that
-what opens pictures by path (``SegVisualizationHook``) works as with files.
+code that opens images by path (``SegVisualizationHook``) works as with files.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ class ToyStreets(BaseSegDataset):
     """Street scenes that are drawn when they are asked for.
 
     Ten classes, from sky, building and road (at 192x128 each more than a fifth of the pixels) down
-    to pole, traffic sign and bicycle (each less than 0.5 %, in nearly every picture). The camera
-    car's bonnet is labelled 255. Picture ``i`` depends on ``seed``, ``i`` and ``size`` alone, so
+    to pole, traffic sign and bicycle (each less than 0.5 %, in nearly every image). The camera
+    car's bonnet is labelled 255. Image ``i`` depends on ``seed``, ``i`` and ``size`` alone, so
     two datasets with different seeds serve as training and validation set. The pipeline starts
     with :class:`LoadToyStreets`.
 
     Args:
-        num_images (int): Number of pictures, at least 1.
-        size (tuple[int, int]): Width and height of a picture in pixels, each at least 16.
-        seed (int): Which street, 0 or more.
+        num_images (int): Number of images, at least 1.
+        size (tuple[int, int]): Width and height of an image in pixels, each at least 16.
+        seed (int): Seed of the streets, 0 or more.
         metainfo (dict, optional): As in ``BaseSegDataset``; ``classes`` may name a subset, the
             other classes are then labelled 255.
-        indices (int or Sequence[int], optional): Use only the first ``indices`` pictures, or only
+        indices (int or Sequence[int], optional): Use only the first ``indices`` images, or only
             those listed.
         serialize_data (bool): As in ``BaseSegDataset``.
         pipeline (list): Transforms, the first of them ``dict(type='LoadToyStreets')``.
@@ -101,10 +101,10 @@ class ToyStreets(BaseSegDataset):
         )
 
     def load_data_list(self) -> list[dict]:
-        """List the pictures.
+        """List the images.
 
         Returns:
-            list[dict]: One entry per picture, ``img_path`` its address.
+            list[dict]: One entry per image, ``img_path`` its address.
         """
         width, height = self.size
         return [
@@ -120,9 +120,9 @@ class ToyStreets(BaseSegDataset):
 
 @TRANSFORMS.register_module()
 class LoadToyStreets(BaseTransform):
-    """Draw a picture of :class:`ToyStreets` and its labels.
+    """Draw an image of :class:`ToyStreets` and its labels.
 
-    Stands where ``LoadImageFromFile`` and ``LoadAnnotations`` stand with datasets of files.
+    It replaces ``LoadImageFromFile`` and ``LoadAnnotations``, which read files.
 
     Required Keys:
 
@@ -143,7 +143,7 @@ class LoadToyStreets(BaseTransform):
     """
 
     def transform(self, results: dict) -> dict:
-        """Draw the picture.
+        """Draw the image.
 
         Args:
             results (dict): An entry of ``ToyStreets.load_data_list``.
@@ -152,7 +152,7 @@ class LoadToyStreets(BaseTransform):
             dict: The entry with the keys above.
 
         Raises:
-            ValueError: If ``img_path`` is not the address of such a picture.
+            ValueError: If ``img_path`` is not the address of such an image.
         """
         image, labels = _draw(results['img_path'])
         results.update(img=image, img_shape=image.shape[:2], ori_shape=image.shape[:2])
@@ -163,24 +163,24 @@ class LoadToyStreets(BaseTransform):
 
 @register_backend('toystreets', prefixes='toystreets')
 class ToyStreetsBackend(BaseStorageBackend):
-    """Gives MMEngine's file functions the pictures by their addresses."""
+    """Gives MMEngine's file functions the images at their addresses."""
 
     def get(self, filepath: str) -> bytes:
-        """The picture as the bytes of a PNG file."""
+        """The image as the bytes of a PNG file."""
         image, _ = _draw(filepath)
         return cv2.imencode('.png', image)[1].tobytes()
 
     def get_text(self, filepath: str, encoding: str = 'utf-8') -> str:
-        """Refused: a picture is no text."""
-        raise TypeError(f'{filepath} is a picture, not a text')
+        """Refused: an image is not text."""
+        raise TypeError(f'{filepath} is an image, not text')
 
 
 def _draw(address: str) -> tuple[np.ndarray, np.ndarray]:
-    """Image and labels of the picture at an address."""
+    """Image and labels of the image at an address."""
     parts = re.fullmatch(r'toystreets://(\d+)x(\d+)/(\d+)/(\d+)\.png', address)
     if parts is None:
         raise ValueError(
-            'img_path must be the address of a picture of ToyStreets, such as '
+            'img_path must be the address of an image of ToyStreets, such as '
             f"'toystreets://192x128/0/000012.png', but got {address!r}"
         )
     width, height, seed, index = map(int, parts.groups())

@@ -1,4 +1,4 @@
-"""ToyStreets: the same pictures every time, a long tail of classes, and clear errors."""
+"""ToyStreets: the same images every time, a long tail of classes, and clear errors."""
 
 import numpy as np
 import pytest
@@ -30,20 +30,20 @@ def test_registered_and_described():
     assert len(dataset.metainfo['palette']) == len(CLASSES)
 
 
-def test_same_index_same_picture():
+def test_same_index_same_image():
     first, second = (ToyStreets(num_images=5, seed=3, pipeline=LOAD) for _ in range(2))
     for index in (4, 0, 4):
         np.testing.assert_array_equal(first[index]['img'], second[index]['img'])
         np.testing.assert_array_equal(first[index]['gt_seg_map'], second[index]['gt_seg_map'])
 
 
-def test_seed_and_index_change_the_picture():
+def test_seed_and_index_change_the_image():
     here, elsewhere = (ToyStreets(num_images=2, seed=seed, pipeline=LOAD) for seed in (0, 1))
     assert not np.array_equal(here[0]['img'], elsewhere[0]['img'])
     assert not np.array_equal(here[0]['img'], here[1]['img'])
 
 
-def test_number_of_pictures_does_not_change_them():
+def test_number_of_images_does_not_change_them():
     few, many = (ToyStreets(num_images=count, pipeline=LOAD) for count in (2, 2000))
     np.testing.assert_array_equal(few[1]['img'], many[1]['img'])
 
@@ -99,7 +99,7 @@ def test_pipeline_and_collate():
         assert sample.flip
 
 
-def test_subset_of_classes_and_of_pictures():
+def test_subset_of_classes_and_of_images():
     kept = ('road', 'pole')
     part = ToyStreets(num_images=9, metainfo=dict(classes=kept), indices=[5], pipeline=LOAD)
     full = ToyStreets(num_images=9, pipeline=LOAD)[5]
@@ -146,14 +146,14 @@ def test_bad_arguments(arguments, error, message):
         ToyStreets(**arguments)
 
 
-def test_picture_by_its_address():
+def test_image_by_its_address():
     entry = ToyStreets(num_images=9, seed=4, pipeline=LOAD)[8]
     assert entry['img_path'] == 'toystreets://192x128/4/000008.png'
     np.testing.assert_array_equal(imfrombytes(fileio.get(entry['img_path'])), entry['img'])
-    with pytest.raises(TypeError, match='is a picture, not a text'):
+    with pytest.raises(TypeError, match='is an image, not text'):
         fileio.get_text(entry['img_path'])
 
 
 def test_loader_of_a_foreign_path():
-    with pytest.raises(ValueError, match="address of a picture of ToyStreets.* but got 'a.png'"):
+    with pytest.raises(ValueError, match="address of an image of ToyStreets.* but got 'a.png'"):
         LoadToyStreets()(dict(img_path='a.png'))

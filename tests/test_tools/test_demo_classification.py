@@ -38,5 +38,5 @@ def test_demo(run, short_demo, tmp_path):
     assert scores >= {'top1', 'many', 'medium', 'few', 'hmean recall', 'lowest recall', 'recall'}
     assert '| top1 |' in output and '| recall | 9 |' in output
     assert f'{name / "comparison/index.html"}' in output
-    picture = cv2.imread(str(folder / 'comparison/per_class.png'))
-    assert picture.shape[1] > 1000 and picture.std() > 5
+    image = cv2.imread(str(folder / 'comparison/per_class.png'))
+    assert image.shape[1] > 1000 and image.std() > 5
