@@ -87,13 +87,15 @@ def _register_with(library, package, packages, models, projects) -> None:
 
 @contextmanager
 def _without_notice() -> Iterator[None]:
-    """Print all but one line: MMSegmentation and MMPretrain tell of an optional package.
+    """Leave out what the libraries say of optional parts that nothing here uses.
 
-    They mean the line for a debugging log, but without a logger it is printed.
+    MMSegmentation and MMPretrain print a line that is meant for a debugging log; MMCV warns that
+    it was installed without compiled operations.
     """
     printed = io.StringIO()
     try:
-        with redirect_stdout(printed):
+        with redirect_stdout(printed), warnings.catch_warnings():
+            warnings.filterwarnings('ignore', 'Fail to import ``MultiScaleDeformableAttention``')
             yield
     finally:
         print(printed.getvalue().replace('Could not import OneDL\n', ''), end='')
