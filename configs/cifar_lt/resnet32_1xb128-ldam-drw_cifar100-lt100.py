@@ -12,6 +12,6 @@ model = dict(
     )
 )
 custom_hooks = [
-    dict(type='ClassCountsHook'),
+    *_base_.custom_hooks,
     dict(type='DeferredReweightingHook', begin=160),  # Cao et al. 2019
 ]

@@ -2,8 +2,4 @@
 _base_ = ['./resnet32_1xb512-gml_cifar10-lt100.py', '../_base_/losses/balanced_softmax.py']
 model = dict(head=dict(loss={{_base_.loss}}, ensemble=False))
 train_dataloader = dict(sampler=dict(_delete_=True, type='MetaSampler', power=0.0))
-custom_hooks = [
-    dict(type='ClassCountsHook'),
-    dict(type='FreezeHook', prefixes=['backbone', 'neck']),
-    dict(type='MetaSamplerHook', meta_batch_size=512, lr=0.01),
-]
+custom_hooks = [*_base_.custom_hooks, dict(type='MetaSamplerHook', meta_batch_size=512, lr=0.01)]

@@ -18,7 +18,4 @@ model = dict(
 )
 train_dataloader = dict(batch_size=512)
 default_hooks = dict(checkpoint=dict(by_epoch=False, interval=500))
-custom_hooks = [
-    dict(type='ClassCountsHook'),
-    dict(type='FreezeHook', prefixes=['backbone', 'neck']),
-]
+custom_hooks = [*_base_.custom_hooks, dict(type='FreezeHook', prefixes=['backbone', 'neck'])]

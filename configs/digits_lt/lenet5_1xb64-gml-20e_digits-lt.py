@@ -15,7 +15,4 @@ param_scheduler = [
     dict(type='CosineAnnealingLR', T_max=20, by_epoch=True, convert_to_iter_based=True)
 ]
 train_cfg = dict(max_epochs=20, val_interval=20)
-custom_hooks = [
-    dict(type='ClassCountsHook'),
-    dict(type='FreezeHook', prefixes=['backbone', 'neck']),
-]
+custom_hooks = [*_base_.custom_hooks, dict(type='FreezeHook', prefixes=['backbone', 'neck'])]

@@ -7,8 +7,4 @@ param_scheduler = [
     dict(type='CosineAnnealingLR', T_max=20, by_epoch=True, convert_to_iter_based=True)
 ]
 train_cfg = dict(max_epochs=20)
-custom_hooks = [
-    dict(type='ClassCountsHook'),
-    dict(type='FreezeHook', prefixes=['backbone', 'neck']),
-    dict(type='MetaSamplerHook', meta_batch_size=1024, lr=1e-3),
-]
+custom_hooks = [*_base_.custom_hooks, dict(type='MetaSamplerHook', meta_batch_size=1024, lr=1e-3)]

@@ -3,8 +3,4 @@ _base_ = ['./resnet152_1xb256-gml_places-lt.py', '../_base_/losses/balanced_soft
 model = dict(head=dict(loss={{_base_.loss}}, ensemble=False))
 train_dataloader = dict(sampler=dict(_delete_=True, type='MetaSampler', power=-0.3))
 optim_wrapper = dict(optimizer=dict(lr=0.02))
-custom_hooks = [
-    dict(type='ClassCountsHook'),
-    dict(type='FreezeHook', prefixes=['backbone', 'neck']),
-    dict(type='MetaSamplerHook', meta_batch_size=512, lr=1e-3),
-]
+custom_hooks = [*_base_.custom_hooks, dict(type='MetaSamplerHook', meta_batch_size=512, lr=1e-3)]
