@@ -332,6 +332,15 @@ def test_folders_and_another_schedule_are_options(name, variables, epochs, tmp_p
     assert runner.iter == 1
 
 
+@pytest.mark.parametrize('alpha', [0.1, 0.3])
+@pytest.mark.parametrize('path', [path for path in CONFIGS if 'sdn-recall' in path.stem])
+def test_alpha_is_an_option(path, alpha):
+    """The recall loss paper's Table 4."""
+    cfg = load(path)
+    cfg.merge_from_dict({'model.head.feature_loss.alpha': alpha})
+    assert build(MODELS, cfg.model.head).feature_loss_module.alpha == alpha
+
+
 def check_what_was_trained(runner, loaded):
     names = dict(runner.model.named_parameters())
     stepped = runner.optim_wrapper.optimizer.state
