@@ -254,7 +254,9 @@ class ClassTotalsLoss(BaseLoss):
     ) -> tuple[ClassTotals, Count]:
         """The totals of this process, then those of all."""
         support = totals.support
-        valid = support.sum() if avg_factor is None else torch.as_tensor(avg_factor).to(support)
+        valid = support.sum()
+        if avg_factor is not None:
+            valid = torch.as_tensor(avg_factor).to(support).reshape(())
         count = torch.stack([valid, support.new_full((), target.numel())])
         if self._syncs:
             totals, count = sync_totals(totals, count)

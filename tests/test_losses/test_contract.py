@@ -188,6 +188,7 @@ def test_calls_of_both_libraries(build):
     assert build()(logits, target.clamp_max(4), avg_factor=6).isfinite()
     assert build()(logits, target, weight=None, ignore_index=255).isfinite()
     assert build()(logits, target, avg_factor=torch.tensor(6), reduction_override='mean').isfinite()
+    assert build()(logits, target, avg_factor=torch.tensor([6.0])).shape == ()
     with pytest.raises(ValueError, match="reduction_override must be one of None, 'mean', 'none'"):
         build()(logits, target, reduction_override='sum')
     with pytest.raises(TypeError, match='algin_corners'):
