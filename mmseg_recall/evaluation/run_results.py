@@ -21,7 +21,7 @@ from rich.markup import escape
 from rich.progress import track
 
 from ..datasets.class_counts import IGNORED, ClassCounts, cached_class_counts
-from ..engine.launch import load_config
+from ..engine.launch import load_config, name_files
 from ..files import InputError, MissingInputError, read_or_rebuild, reading, written_whole
 from ..functional import checks, read_class_counts, shot_groups
 from .comparison import ImageTotals, distinct_names, scores
@@ -211,6 +211,7 @@ def _evaluate(cfg: Config, folder: Path, checkpoint: Path) -> RunResults:
     # The images in their own order, which is the same for every run.
     loader_cfg['sampler'] = dict(type='DefaultSampler', shuffle=False)
     loader = Runner.build_dataloader(loader_cfg)
+    name_files(loader.dataset)
     samples = _predicted(cfg, checkpoint, loader, f'Scoring {folder.name}')
     collect = _segmentation if cfg.default_scope == 'mmseg' else _classification
     return collect(cfg, folder, checkpoint, loader.dataset, samples)
