@@ -97,16 +97,6 @@ def input_errors() -> Iterator[None]:
         raise InputError(str(error)) from error
 
 
-def read_json(path: str | Path, expected: str):
-    """The content of a JSON file.
-
-    Raises:
-        InputError: If there is no such file, or it is not JSON.
-    """
-    with reading(path, expected):
-        return json.loads(Path(path).read_text(encoding='utf-8'))
-
-
 def read_checkpoint(path: str | Path) -> dict:
     """The content of a checkpoint, from wherever MMEngine can load it, on the CPU.
 

@@ -16,7 +16,6 @@ from mmseg_recall.files import (
     MissingInputError,
     input_errors,
     read_checkpoint,
-    read_json,
     read_or_rebuild,
     read_weights,
     reading,
@@ -65,17 +64,15 @@ def test_permissions_of_any_new_file(tmp_path):
     assert modes[0] == modes[1]
 
 
-def test_read_json(tmp_path):
+def test_reading_names_the_file(tmp_path):
     path = tmp_path / 'counts.json'
-    path.write_text('{"counts": [1, 2]}')
-    assert read_json(path, 'counts') == dict(counts=[1, 2])
     path.write_text('{"counts": [1, ')
-    with pytest.raises(
-        InputError, match=r'counts\.json cannot be read: expected counts, but got J'
-    ):
-        read_json(path, 'counts')
-    with pytest.raises(InputError, match=r'none\.json cannot be read: .* FileNotFoundError'):
-        read_json(tmp_path / 'none.json', 'counts')
+    message = r'counts\.json cannot be read: expected counts, but got JSONDecodeError: Expecting'
+    with pytest.raises(InputError, match=message), reading(path, 'counts'):
+        json.loads(path.read_text())
+    message = r'none\.json cannot be read: expected counts, but got FileNotFoundError'
+    with pytest.raises(MissingInputError, match=message), reading('none.json', 'counts'):
+        (tmp_path / 'none.json').read_text()
 
 
 @pytest.mark.parametrize('content', [b'', b'PK\x03\x04 cut off', b'text\n'])

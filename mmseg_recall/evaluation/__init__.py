@@ -1,4 +1,4 @@
-"""What trained models find in each image, and comparisons with intervals."""
+"""The totals of trained models on each image, their scores, and comparisons with intervals."""
 
 from ..rooms import exports
 
