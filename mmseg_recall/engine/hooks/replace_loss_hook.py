@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator, Sequence
 
+import torch
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS, MODELS
@@ -30,13 +31,16 @@ class ReplaceLossHook(Hook):
 
     It reaches what two lines in a config don't: heads in lists, cascades, lists of losses,
     auxiliary heads. Each new loss is built from ``loss`` and has the old one's ``loss_weight``
-    (times that of ``loss``, if it names one) and, where the config named it, its ``loss_name``.
-    Class weights of the old loss end with it. One table in the log says what was replaced, and
-    what not and why: losses of edges, masks, or several labels stay.
+    (times that of ``loss``, if it names one), the label it ignores, and its ``loss_name`` where
+    that is not the default of its type: heads may look for a name that a config chose. Otherwise
+    the log has the new loss's own name; MMSegmentation adds up losses of one head and name. Class
+    weights of the old loss end with it. One table in the log says what was replaced, and what not
+    and why: losses of edges, masks, several labels, or a sigmoid for each class stay.
 
-    It acts before the model is averaged (``EMAHook``) or compiled, in a wrapper
-    (``DistributedDataParallel``) as without one, and in validation and testing too, so that
-    losses of validation are the same.
+    It acts before the model is averaged (``EMAHook``), loaded or compiled, and inside a wrapper
+    (``DistributedDataParallel``), which MMEngine puts around the model earlier. In validation and
+    testing it replaces the losses too, so that checkpoints fit and losses are the same, but finding
+    none is no error there.
 
     Args:
         loss: The config of a loss of this package, or of any loss with the same call.
@@ -44,7 +48,8 @@ class ReplaceLossHook(Hook):
 
     Raises:
         TypeError: If ``loss`` is not a config, or ``replace`` no list of names.
-        ValueError: If ``replace`` is empty; when training starts, if nothing could be replaced.
+        ValueError: If ``replace`` is empty, if the new loss has parameters (the optimizer is built
+            earlier), or, when training starts, if nothing could be replaced.
 
     Examples:
         >>> hook = dict(type='ReplaceLossHook', loss=dict(type='RecallLoss'))
@@ -71,16 +76,23 @@ class ReplaceLossHook(Hook):
             raise ValueError('replace must name one or more types of losses, but got none')
         self.loss = loss
         self.replace = tuple(names)
+        self.rows: list[tuple[str, str, str, str]] = []
 
     def before_run(self, runner) -> None:
-        """Replace the losses, before the model is averaged, compiled or loaded."""
+        """Replace the losses, once: MMEngine calls this for training and again for testing."""
+        if self.rows:
+            return
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        rows = replace_losses(model, self.loss, self.replace)
-        runner.logger.info(f'ReplaceLossHook:\n{_table(rows)}')
-        if not any(new for _, _, new, _ in rows):
+        self.rows = replace_losses(model, self.loss, self.replace)
+        runner.logger.info(f'ReplaceLossHook:\n{_table(self.rows)}')
+
+    def before_train(self, runner) -> None:
+        """Stop a training whose losses are not what the config asks for."""
+        if not any(new for _, _, new, _ in self.rows):
+            stays = [f'{name}: {old} ({reason})' for name, old, _, reason in self.rows]
             raise ValueError(
                 f'ReplaceLossHook found no loss to replace: replace={self.replace}, and the model '
-                f'has {", ".join(f"{name}: {old}" for name, old, _, _ in rows) or "no loss"}'
+                f'has {", ".join(stays) or "no loss"}'
             )
 
 
@@ -99,28 +111,34 @@ def replace_losses(
         stays), and what there is to say.
     """
     rows = []
-    for name, head, old in list(_losses(model)):
+    built = {}
+    for name, head, old in list(_losses(model, replace)):
         reason = _why_not(name, head, old, replace)
         if reason:
             rows.append((name, type(old).__name__, '', reason))
             continue
-        new = _build(loss, old)
-        new.train(old.training)
+        if old not in built:  # heads may share a loss
+            built[old] = _build(loss, old, model)
+        new = built[old]
         owner, _, key = name.rpartition('.')
         setattr(model.get_submodule(owner), key, new)
         rows.append((name, type(old).__name__, type(new).__name__, _what_ended(old)))
     return rows
 
 
-def _losses(model: nn.Module) -> Iterator[tuple[str, nn.Module, nn.Module]]:
+def _losses(model: nn.Module, replace: Sequence[str]) -> Iterator[tuple[str, nn.Module, nn.Module]]:
     """Name, head and module of each loss; not of those that another loss is made of."""
-    for name, part in model.named_modules():
-        path = [step for step in name.split('.') if not step.isdigit()]
-        is_loss = path and 'loss' in path[-1] and not isinstance(part, nn.ModuleList)
-        if is_loss and not any('loss' in step for step in path[:-1]):
-            owner = name.rpartition('.')[0]
-            head = owner.rpartition('.')[0] if owner.endswith(path[-1]) else owner
-            yield name, model.get_submodule(head), part
+    found: list[str] = []
+    for name, part in model.named_modules(remove_duplicate=False):
+        steps = name.split('.')
+        while steps and steps[-1].isdigit():
+            steps.pop()
+        named = bool(steps) and 'loss' in steps[-1]
+        if name.startswith(tuple(found)) or isinstance(part, (nn.ModuleList, nn.ModuleDict)):
+            continue
+        if named or type(part).__name__ in replace:
+            found.append(f'{name}.')
+            yield name, model.get_submodule('.'.join(steps[:-1])), part
 
 
 def _why_not(name: str, head: nn.Module, old: nn.Module, replace: Sequence[str]) -> str:
@@ -133,10 +151,16 @@ def _why_not(name: str, head: nn.Module, old: nn.Module, replace: Sequence[str])
         return 'it is of the classes in an image, several each'
     if getattr(old, 'use_mask', False) or 'mask' in getattr(old, 'loss_name', ''):
         return 'it is of masks, not of classes'
+    if getattr(old, 'use_sigmoid', False) and getattr(head, 'out_channels', None) != 1:
+        return 'it has a sigmoid for each class, not one softmax'
+    if getattr(old, 'use_soft', False):
+        return 'its labels are soft'
+    if getattr(old, 'reduction', 'mean') != 'mean':
+        return f'it is no mean: reduction={old.reduction!r}'
     return ''
 
 
-def _build(loss: dict, old: nn.Module) -> nn.Module:
+def _build(loss: dict, old: nn.Module, model: nn.Module) -> nn.Module:
     config = dict(loss)
     weight = getattr(old, 'loss_weight', 1.0)
     config['loss_weight'] = weight * config.get('loss_weight', 1.0)
@@ -144,15 +168,23 @@ def _build(loss: dict, old: nn.Module) -> nn.Module:
     parameter = inspect.signature(type(old)).parameters.get('loss_name')
     if name is not None and parameter is not None and name != parameter.default:
         config.setdefault('loss_name', name)
-    return MODELS.build(config)
+    new = MODELS.build(config)
+    if any(True for _ in new.parameters()):
+        raise ValueError(
+            'loss must be one without parameters, since the optimizer is built before '
+            f'ReplaceLossHook acts, but got {loss!r}'
+        )
+    if isinstance(new, BaseLoss) and new.ignore_index is None:
+        # What the call names goes before it. OhemCrossEntropy calls it a label.
+        new.ignore_index = getattr(old, 'ignore_label', getattr(old, 'ignore_index', None))
+    device = next(model.parameters(), torch.empty(0)).device
+    return new.train(old.training).to(device)
 
 
 def _what_ended(old: nn.Module) -> str:
     ended = []
     if getattr(old, 'class_weight', None) is not None and not isinstance(old, BaseLoss):
         ended.append('without its class_weight')
-    if getattr(old, 'use_sigmoid', False):
-        ended.append('of the softmax, not of sigmoids')
     return ', '.join(ended)
 
 

@@ -2,12 +2,15 @@
 
 import pytest
 import torch
+import torch.distributed as dist
 from torch import nn
 
 pytest.importorskip('mmseg')
 
+from mmengine.model import MMDistributedDataParallel
+from mmengine.optim import OptimWrapper
 from mmengine.registry import DefaultScope
-from mmseg.models.losses import CrossEntropyLoss, DiceLoss
+from mmseg.models.losses import CrossEntropyLoss, DiceLoss, OhemCrossEntropy
 
 from mmseg_recall.engine.hooks import ReplaceLossHook
 from mmseg_recall.engine.hooks.replace_loss_hook import replace_losses
@@ -30,6 +33,25 @@ class Head(nn.Module):
 def replace(model, loss=RECALL, types=('CrossEntropyLoss',)):
     with DefaultScope.overwrite_default_scope('mmseg'):
         return replace_losses(model, loss, types)
+
+
+def evaluation():
+    """Overrides of the toy runner: validation and test on its drawings."""
+    pipeline = [
+        dict(type='LoadToyStreets'),
+        dict(type='PackSegInputs', meta_keys=('img_shape', 'ori_shape')),
+    ]
+    dataset = dict(type='ToyStreets', num_images=2, size=(48, 32), seed=0, pipeline=pipeline)
+    loader = dict(batch_size=1, num_workers=0, sampler=dict(type='DefaultSampler'), dataset=dataset)
+    return {
+        key: value
+        for part in ('val', 'test')
+        for key, value in {
+            f'{part}_cfg': dict(type=f'{part.title()}Loop'),
+            f'{part}_dataloader': loader,
+            f'{part}_evaluator': dict(type='IoUMetric'),
+        }.items()
+    }
 
 
 def test_one_head_and_a_list_of_heads():
@@ -91,15 +113,74 @@ def test_what_is_no_loss_of_classes_stays():
     }
 
 
-def test_what_ends_is_said():
+def test_class_weights_end_and_the_table_says_so():
+    model = Head(CrossEntropyLoss(class_weight=[1.0, 2.0]))
+    assert [note for *_, note in replace(model)] == ['without its class_weight']
+
+
+@pytest.mark.parametrize(('channels', 'replaced'), [(1, True), (19, False)])
+def test_sigmoids(channels, replaced):
+    """One channel is the softmax of (0, z); a sigmoid for each of several classes is not one."""
     model = nn.Module()
-    model.a = Head(CrossEntropyLoss(class_weight=[1.0, 2.0]))
-    model.b = Head(CrossEntropyLoss(use_sigmoid=True))
-    rows = replace(model)
-    assert [note for *_, note in rows] == [
-        'without its class_weight',
-        'of the softmax, not of sigmoids',
-    ]
+    model.decode_head = Head(CrossEntropyLoss(use_sigmoid=True))
+    model.decode_head.out_channels = channels
+    ((_, _, new, note),) = replace(model)
+    assert bool(new) == replaced
+    assert note == ('' if replaced else 'it has a sigmoid for each class, not one softmax')
+
+
+def test_under_any_name():
+    model = nn.Module()
+    model.criterion = CrossEntropyLoss()
+    model.head = nn.ModuleDict(dict(losses=nn.ModuleDict(dict(ce=CrossEntropyLoss()))))
+    assert [name for name, *_ in replace(model)] == ['criterion', 'head.losses.ce']
+    assert isinstance(model.criterion, RecallLoss)
+    assert isinstance(model.head['losses']['ce'], RecallLoss)
+
+
+def test_a_loss_that_heads_share_stays_shared():
+    shared = CrossEntropyLoss()
+    model = nn.ModuleList([Head(shared), Head([shared])])
+    replace(model)
+    assert isinstance(model[0].loss_decode, RecallLoss)
+    assert model[1].loss_decode[0] is model[0].loss_decode
+
+
+def test_the_ignored_label_stays():
+    """PIDNet and DDRNet call OhemCrossEntropy without naming one."""
+    model = Head(OhemCrossEntropy(ignore_label=7))
+    replace(model, types=['OhemCrossEntropy'])
+    logits, target = torch.randn(2, 8, 4, 4), torch.randint(0, 7, (2, 4, 4))
+    target[:, 0] = 7
+    expected = RecallLoss()(logits, target, ignore_index=7)
+    assert model.loss_decode(logits, target) == expected
+
+
+def test_losses_that_are_no_mean_of_classes_stay():
+    model = nn.Module()
+    model.criterion = nn.CrossEntropyLoss(reduction='none')
+    ((_, _, new, note),) = replace(model)
+    assert not new and note == "it is no mean: reduction='none'"
+
+
+def test_a_new_loss_with_parameters_is_refused():
+    from mmseg.registry import MODELS
+
+    class LearnedLoss(nn.Linear):
+        def __init__(self, loss_weight):
+            super().__init__(2, 2)
+
+    MODELS.register_module(module=LearnedLoss, force=True)
+    with pytest.raises(ValueError, match="loss must be one without parameters.*'LearnedLoss'"):
+        replace(Head(CrossEntropyLoss()), dict(type='LearnedLoss'))
+
+
+def test_soft_labels_stay_in_mmpretrain():
+    pytest.importorskip('mmpretrain')
+    from mmpretrain.models.losses import CrossEntropyLoss as OfMMPretrain
+
+    ((_, _, new, note),) = replace(Head(OfMMPretrain(use_soft=True)))
+    assert not new and note == 'its labels are soft'
 
 
 def test_in_mmpretrain():
@@ -147,27 +228,58 @@ def test_with_low_resolution_logits(tmp_path):
     assert runner.model.decode_head.loss_decode.log_vars['recall'].shape == (10,)
 
 
-def test_in_a_wrapper(tmp_path):
-    """DistributedDataParallel holds the model when the hook acts."""
-
-    class Wrapper(nn.Module):
-        def __init__(self, module):
-            super().__init__()
-            self.module = module
-
-    from mmengine.registry import MODEL_WRAPPERS
-
-    MODEL_WRAPPERS.register_module(module=Wrapper, name='TestWrapper', force=True)
+def test_in_distributed_data_parallel(tmp_path):
+    """MMEngine has wrapped the model when hooks act."""
     runner = build_toy_runner(tmp_path / 'a', CE, custom_hooks=[])
-    runner.model = Wrapper(runner.model)
-    with DefaultScope.overwrite_default_scope('mmseg'):
-        ReplaceLossHook().before_run(runner)
-    assert isinstance(runner.model.module.decode_head.loss_decode, RecallLoss)
+    dist.init_process_group('gloo', f'file://{tmp_path}/store', rank=0, world_size=1)
+    try:
+        model = MMDistributedDataParallel(runner.model, broadcast_buffers=False)
+        runner.model = model
+        with DefaultScope.overwrite_default_scope('mmseg'):
+            ReplaceLossHook().before_run(runner)
+            data = next(iter(runner.build_dataloader(runner.cfg.train_dataloader)))
+        optimizer = OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.1))
+        losses = model.train().train_step(data, optimizer)
+    finally:
+        dist.destroy_process_group()
+    assert 'decode.loss_recall' in losses and losses['loss'].isfinite()
+
+
+def test_before_the_model_is_compiled(tmp_path, monkeypatch):
+    compiled = []
+
+    def compile_step(step, **kwargs):
+        compiled.append(type(step.__self__.decode_head.loss_decode).__name__)
+        return step
+
+    monkeypatch.setattr(torch, 'compile', compile_step)
+    options = {'compile': True, 'train_cfg.max_iters': 1}
+    build_toy_runner(tmp_path / 'a', CE, custom_hooks=[HOOK], **options).train()
+    assert compiled == ['RecallLoss']
+
+
+def test_testing_after_training(tmp_path):
+    """MMEngine calls before_run for each, and the losses are replaced once."""
+    options = {'train_cfg.max_iters': 1, **evaluation()}
+    runner = build_toy_runner(tmp_path / 'a', CE, custom_hooks=[HOOK], **options)
+    runner.train()
+    loss = runner.model.decode_head.loss_decode
+    runner.test()
+    assert runner.model.decode_head.loss_decode is loss
+    (log,) = (tmp_path / 'a').glob('*/*.log')
+    assert log.read_text().count('ReplaceLossHook:') == 1
+
+
+@pytest.mark.parametrize('part', ['val', 'test'])
+def test_evaluation_alone_without_a_loss_to_replace(tmp_path, part):
+    dice = dict(type='DiceLoss')
+    runner = build_toy_runner(tmp_path / 'a', dice, custom_hooks=[HOOK], **evaluation())
+    assert 'mIoU' in getattr(runner, part)()
 
 
 def test_nothing_to_replace(tmp_path):
     runner = build_toy_runner(tmp_path / 'a', dict(type='DiceLoss'), custom_hooks=[HOOK])
-    message = r"found no loss to replace: replace=\('CrossEntropyLoss',\).*loss_decode: DiceLoss"
+    message = r"replace: replace=\('CrossEntropyLoss',\).*loss_decode: DiceLoss \(its type is not"
     with pytest.raises(ValueError, match=message):
         runner.train()
 
