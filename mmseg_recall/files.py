@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import pickle
 import re
@@ -68,6 +67,7 @@ def reading(
         InputError: In place of the errors; `MissingInputError` in place of ``FileNotFoundError``.
 
     Example:
+        >>> import json
         >>> with reading('counts.json', 'class counts in JSON'):
         ...     json.loads('[1, 2')
         Traceback (most recent call last):

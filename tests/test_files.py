@@ -192,7 +192,8 @@ def test_cache_is_built_once_and_again_when_damaged(tmp_path):
     path, built = tmp_path / 'cache.json', []
 
     def read(path):
-        return read_json(path, 'a number')
+        with reading(path, 'a number'):
+            return json.loads(path.read_text())
 
     def rebuild(path):
         built.append(path)
