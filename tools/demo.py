@@ -2,7 +2,7 @@
 
 Trains DeepLabV3-R18 twice on street scenes that are drawn on the fly, with the same seed, data and
 schedule, as two processes side by side with one thread each. Then compares them: a table of the
-scores per class with confidence intervals, and a page with the figures. Every start trains afresh,
+scores per class with confidence intervals, and a page with the figures. Every start trains again,
 in a folder of its own named by time.
 
     python tools/demo.py

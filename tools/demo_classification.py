@@ -3,7 +3,7 @@
 Trains LeNet-5 on scikit-learn's digits, of which the training set has 114 images of 0 down to 4 of
 9: with cross entropy and with SDN-Recall, as two processes side by side with one thread each, then
 GML's second stage over the features of cross entropy. Then compares them: a table of the scores
-with confidence intervals, and a page with the figures. Every start trains afresh, in a folder of
+with confidence intervals, and a page with the figures. Every start trains again, in a folder of
 its own named by time.
 
     python tools/demo_classification.py

@@ -246,7 +246,7 @@ class Comparison:
 
     @property
     def note(self) -> str:
-        """What the numbers are, for whoever reads a table."""
+        """What the numbers of the table are."""
         text = f'Scores in percent on {self.num_images} validation images.'
         if len(self.runs) < 2:
             return text

@@ -60,7 +60,7 @@ def plot_class_frequencies(
     figure = Figure(figsize=(width, 4.6), layout='constrained')
     axes = figure.subplots()
     _bars(axes, sorted_counts)
-    _name_classes(axes, names)
+    name_classes(axes, names, 'by frequency')
     axes.set_ylabel(f'training {unit}', fontsize=TEXT_SIZE)
     axes.set_title(_title(sorted_counts, unit), fontsize=TITLE_SIZE, loc='left')
     return save(figure, path)
@@ -86,12 +86,6 @@ def _bars(axes: Axes, counts: np.ndarray) -> None:
         )
         legend(axes, crosses, loc='upper right')
     plain_frame(axes)
-
-
-def _name_classes(axes: Axes, names: list[str]) -> None:
-    step = name_classes(axes, names)
-    shown = 'class' if step == 1 else f'class (1 name in {step})'
-    axes.set_xlabel(f'{shown}, by frequency', fontsize=TEXT_SIZE)
 
 
 def _title(counts: np.ndarray, unit: str) -> str:

@@ -75,10 +75,8 @@ def plot_marginal_likelihood(
     axes.axhline(
         1 / len(classes), color='black', linewidth=1, linestyle='--', label='equal: 1 / classes'
     )
-    step = name_classes(axes, [classes[label] for label in order.tolist()])
     by = 'by label' if class_counts is None else 'by training frequency'
-    shown = 'class' if step == 1 else f'class (1 name in {step})'
-    axes.set_xlabel(f'{shown}, {by}', fontsize=TEXT_SIZE)
+    name_classes(axes, [classes[label] for label in order.tolist()], by)
     axes.set_xlim(-0.5, len(classes) - 0.5)
     axes.set_ylim(bottom=0)
     axes.set_ylabel('p(y)', fontsize=TEXT_SIZE)

@@ -86,9 +86,7 @@ def _bars(axes: Axes, metric: str, runs: Mapping[str, Mapping[str, float]]) -> N
             texts = ['' if np.isnan(height) else f'{height:.0f}' for height in heights]
             axes.bar_label(bars, texts, fontsize=TEXT_SIZE - 2, padding=1)
     names = list(next(iter(runs.values())))
-    step = name_classes(axes, names)
-    if step > 1:
-        axes.set_xlabel(f'class (1 name in {step})', fontsize=TEXT_SIZE)
+    name_classes(axes, names)
     axes.set_xlim(-0.6, len(names) - 0.4)
     axes.set_ylim(0, 108)
     axes.set_yticks(range(0, 101, 25))

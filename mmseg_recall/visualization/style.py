@@ -35,19 +35,16 @@ def ordered_colours(count: int, brightest: float = 1.0) -> list[tuple]:
     return [scale(brightest * number / max(1, count - 1)) for number in range(count)]
 
 
-def name_classes(axes: Axes, names: list[str]) -> int:
-    """Write class names below 0, 1, ...: all, or every k-th where all could not be read.
-
-    Returns:
-        int: k.
-    """
+def name_classes(axes: Axes, names: list[str], order: str = 'by label') -> None:
+    """Write class names below 0, 1, ...: all, or every k-th where all could not be read."""
     step = -(-len(names) // MAX_NAMES)
     ticks = range(0, len(names), step)
     axes.set_xticks(ticks, [names[tick] for tick in ticks], rotation=45, ha='right')
     for label in axes.get_xticklabels():
         label.set_rotation_mode('anchor')
     axes.tick_params(labelsize=TEXT_SIZE if len(names) <= MAX_NAMES // 2 else TEXT_SIZE - 2)
-    return step
+    title = 'class' if step == 1 else f'class (1 name in {step})'
+    axes.set_xlabel(f'{title}, {order}', fontsize=TEXT_SIZE)
 
 
 def legend(owner: Axes | Figure, artists: Sequence[Artist], **options) -> None:
