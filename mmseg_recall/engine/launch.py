@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from mmengine.config import Config, DictAction
-from mmengine.dataset import Compose
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner, find_latest_checkpoint
 
@@ -79,39 +78,6 @@ def build_runner(cfg: Config) -> Runner:
     if checkpoint:
         read_checkpoint(checkpoint)  # before minutes pass until the runner reads it
     return RUNNERS.build(cfg)
-
-
-def name_files(dataset) -> None:
-    """Let the errors of a dataset's loading transforms, those named ``Load...``, name the file.
-
-    Args:
-        dataset: A dataset of MMEngine's kind, or wrappers around some.
-    """
-    for inner in (*getattr(dataset, 'datasets', ()), getattr(dataset, 'dataset', None)):
-        if inner is not None:
-            name_files(inner)
-    pipeline = getattr(dataset, 'pipeline', None)
-    if isinstance(pipeline, Compose):
-        dataset.pipeline = _NamingPipeline(pipeline.transforms)
-
-
-class _NamingPipeline(Compose):
-    def __call__(self, data: dict) -> dict | None:
-        for transform in self.transforms:
-            data = self._apply(transform, data)
-            if data is None:
-                return None
-        return data
-
-    @staticmethod
-    def _apply(transform: Callable, data: dict) -> dict | None:
-        name = type(transform).__name__
-        if not name.startswith('Load'):
-            return transform(data)
-        expected = 'an image' if 'Image' in name else 'a label map'
-        labels = data.get('seg_map_path') if expected == 'a label map' else None
-        with reading(labels or data.get('img_path', 'the sample'), expected):
-            return transform(data)
 
 
 def _load_like_mmpretrain(cfg: Config) -> None:

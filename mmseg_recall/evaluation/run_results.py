@@ -16,12 +16,13 @@ from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import DATASETS, MODELS, init_default_scope
-from mmengine.runner import Runner, load_checkpoint
+from mmengine.runner import load_checkpoint
 from rich.markup import escape
 from rich.progress import track
 
 from ..datasets.class_counts import IGNORED, ClassCounts, cached_class_counts
-from ..engine.launch import load_config, name_files
+from ..engine.launch import load_config
+from ..engine.runner import AnyDeviceRunner
 from ..files import InputError, MissingInputError, read_or_rebuild, reading, written_whole
 from ..functional import checks, read_class_counts, shot_groups
 from .comparison import ImageTotals, distinct_names, scores
@@ -210,8 +211,7 @@ def _evaluate(cfg: Config, folder: Path, checkpoint: Path) -> RunResults:
     loader_cfg = cfg.val_dataloader.copy()
     # The images in their own order, which is the same for every run.
     loader_cfg['sampler'] = dict(type='DefaultSampler', shuffle=False)
-    loader = Runner.build_dataloader(loader_cfg)
-    name_files(loader.dataset)
+    loader = AnyDeviceRunner.build_dataloader(loader_cfg)
     samples = _predicted(cfg, checkpoint, loader, f'Scoring {folder.name}')
     collect = _segmentation if cfg.default_scope == 'mmseg' else _classification
     return collect(cfg, folder, checkpoint, loader.dataset, samples)

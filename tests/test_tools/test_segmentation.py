@@ -1,5 +1,6 @@
 """``tools/train.py`` and ``tools/test.py`` with a segmentation config, from an empty folder."""
 
+import runpy
 import sys
 
 import cv2
@@ -71,6 +72,35 @@ def write_two_images(folder):
         for index in range(2):
             pixels = generator.integers(0, 10, shape, dtype=np.uint8)
             cv2.imwrite(str(folder / name / f'{index}.png'), pixels)
+
+
+@pytest.mark.parametrize('num_workers', [0, 1])
+def test_damaged_label_map(tmp_path, monkeypatch, says, num_workers):
+    """One sentence, from a data loader's process too."""
+    write_two_images(tmp_path)
+    (tmp_path / 'labels/1.png').write_bytes(b'no image')
+    (tmp_path / 'files.py').write_text(
+        FILES_CONFIG
+        + f"""
+train_dataloader = dict(
+    num_workers={num_workers},
+    dataset=dict(
+        _delete_=True,
+        type='BaseSegDataset',
+        metainfo=dict(classes=[str(c) for c in range(10)]),
+        data_prefix=dict(img_path='images', seg_map_path='labels'),
+        img_suffix='.png',
+        pipeline=[load, label, pack],
+    ),
+)
+"""
+    )
+    options = [option for option in TINY if 'train_dataloader.dataset' not in option]
+    monkeypatch.chdir(tmp_path)
+    argv = ['train.py', 'files.py', '--work-dir', 'work', '--cfg-options', *options]
+    monkeypatch.setattr(sys, 'argv', [*argv, f'visualizer.name=damaged{num_workers}'])
+    with says(r'^train.py: labels/1\.png cannot be read: expected a label map, but got'):
+        runpy.run_path(str(TOOLS / 'train.py'), run_name='__main__')
 
 
 def test_two_processes_on_cpu(run, tmp_path):

@@ -1,13 +1,12 @@
-"""The way to a runner: files that a data loader cannot read are named."""
+"""``AnyDeviceRunner``: files that a data loader cannot read are named."""
 
 import cv2
 import numpy as np
 import pytest
-from mmengine.runner import Runner
 
 pytest.importorskip('mmseg')
 
-from mmseg_recall.engine.launch import name_files
+from mmseg_recall.engine.runner import AnyDeviceRunner
 from mmseg_recall.files import InputError
 
 SCOPE = 'mmseg'
@@ -34,11 +33,9 @@ def loader(tmp_path):
         if wrap:
             dataset = dict(type='RepeatDataset', times=2, dataset=dataset)
         sampler = dict(type='DefaultSampler', shuffle=False)
-        loader = Runner.build_dataloader(
+        return AnyDeviceRunner.build_dataloader(
             dict(batch_size=1, num_workers=num_workers, dataset=dataset, sampler=sampler)
         )
-        name_files(loader.dataset)
-        return loader
 
     return build
 
