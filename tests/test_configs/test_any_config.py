@@ -54,6 +54,7 @@ SMALL_KNET = {
     'model.auxiliary_head.in_channels': 128,
 }
 SIZE = 64
+LARGE = 400  # MobileNetV3's head averages over windows of 49 in an eighth of it
 
 
 def with_list(number, in_decode_head=IN_DECODE_HEAD):
@@ -133,8 +134,10 @@ THROUGH_THE_HOOK = (
     'hrnet/fcn_hr18_4xb4-80k_isaid-896x896',
     'mae/mae-base_upernet_8xb2-amp-160k_ade20k-512x512',
     'mobilenet_v2/mobilenet-v2-d8_fcn_4xb4-160k_ade20k-512x512',
+    'mobilenet_v3/mobilenet-v3-d8-s_lraspp_4xb4-320k_cityscapes-512x1024',
     'nonlocal_net/nonlocal_r50-d8_4xb4-80k_ade20k-512x512',
     'poolformer/fpn_poolformer_s36_8x4_512x512_40k_ade20k',
+    'psanet/psanet_r50-d8_4xb4-80k_ade20k-512x512',
     'resnest/resnest_s101-d8_fcn_4xb4-160k_ade20k-512x512',
     'swin/swin-tiny-patch4-window7-in1k-pre_upernet_8xb2-160k_ade20k-512x512',
     'twins/twins_svt-b_uperhead_8xb2-160k_ade20k-512x512',
@@ -201,21 +204,21 @@ def build(config, changes):
     return revert_sync_batchnorm(MODELS.build(cfg.model))
 
 
-def batch(classes):
+def batch(classes, size=SIZE):
     """Two random images; part of the labels is ignored."""
     samples = []
     for _ in range(2):
-        labels = torch.randint(0, classes, (1, SIZE, SIZE))
+        labels = torch.randint(0, classes, (1, size, size))
         labels[:, :8] = 255
-        sample = SegDataSample(metainfo=dict(img_shape=(SIZE, SIZE)))
+        sample = SegDataSample(metainfo=dict(img_shape=(size, size)))
         sample.gt_sem_seg = PixelData(data=labels)
-        sample.gt_edge_map = PixelData(data=torch.randint(0, 2, (1, SIZE, SIZE)))  # PIDNet's
+        sample.gt_edge_map = PixelData(data=torch.randint(0, 2, (1, size, size)))  # PIDNet's
         samples.append(sample)
-    return torch.randn(2, 3, SIZE, SIZE), samples
+    return torch.randn(2, 3, size, size), samples
 
 
-def step(model, classes):
-    losses = model.train().loss(*batch(classes))
+def step(model, classes, size=SIZE):
+    losses = model.train().loss(*batch(classes, size))
     total = sum(value for key, value in losses.items() if 'loss' in key)
     assert total.isfinite() and total > 0
     total.backward()
@@ -266,12 +269,41 @@ def test_trains_through_the_hook(config):
     """Heads of other names and shapes: the hook finds their losses."""
     if config.startswith(NEEDS_MMPRETRAIN):
         pytest.importorskip('mmpretrain')
+    if config.startswith('psanet') and not HAS_OPS:
+        pytest.skip('its head needs the compiled operations of mmcv')
     if config.startswith('dnlnet') and mmseg.__version__.startswith('1.2'):
         pytest.skip('its head changes in place what backward needs, with any loss')
     model = build(config, {})
     rows = replace_losses(model, RECALL, ('CrossEntropyLoss',))
-    losses = step(model, model.decode_head.num_classes)
+    size = LARGE if config.startswith('mobilenet_v3') else SIZE
+    losses = step(model, model.decode_head.num_classes, size)
     assert sum('loss_recall' in key for key in losses) == len(rows)
+
+
+@pytest.mark.skipif(not HAS_OPS, reason='its head needs the compiled operations of mmcv')
+def test_san_trains_through_the_hook():
+    """Its loss of what a mask holds is replaced, those of masks stay; no CLIP reads words here."""
+
+    @MODELS.register_module(force=True)
+    class Words(torch.nn.Embedding):
+        def __init__(self, **kwargs):
+            super().__init__(21, 512)  # of 20 classes, and of none of them
+
+        def forward(self):
+            return torch.nn.functional.normalize(self.weight, dim=1)
+
+    cfg = copy.deepcopy(read('san/san-vit-b16_voc12aug-640x640'))
+    forget_pretrained(cfg.model)
+    cfg.model.text_encoder.type = 'Words'
+    model = revert_sync_batchnorm(MODELS.build(cfg.model))
+    rows = replace_losses(model, RECALL, ('CrossEntropyLoss',))
+    assert [new for _, _, new, _ in rows] == ['RecallLoss', '', '']
+    losses = model.train().loss(*batch(20, 128))
+    assert {'decode.loss_cls_ce', 'decode.loss_mask_ce', 'decode.loss_mask_dice'} <= set(losses)
+    sum(losses.values()).backward()
+    parameters = list(model.decode_head.parameters())
+    assert all(p.grad is None or p.grad.isfinite().all() for p in parameters)
+    assert any(p.grad is not None and p.grad.abs().max() > 0 for p in parameters)
 
 
 def test_number_of_decode_heads():
