@@ -52,13 +52,13 @@ def brute_force(root, new_label, num_classes=3):
     """Pixels and images of each class, pixel by pixel."""
     pixels, images = [0] * num_classes, [0] * num_classes
     for path in sorted((root / 'ann_dir').iterdir()):
-        found = set()
+        present = set()
         for value in cv2.imread(str(path), cv2.IMREAD_UNCHANGED).ravel().tolist():
             label = new_label(value)
             if label is not None:
                 pixels[label] += 1
-                found.add(label)
-        for label in found:
+                present.add(label)
+        for label in present:
             images[label] += 1
     return pixels, images
 

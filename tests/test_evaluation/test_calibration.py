@@ -54,14 +54,14 @@ def recalls(new, old, labels, t_new, t_old):
 
 
 def reference(*arguments):
-    found, top1 = recalls(*arguments)
-    above_zero = [recall or 1e-3 for recall in found]
+    per_class, top1 = recalls(*arguments)
+    above_zero = [recall or 1e-3 for recall in per_class]
     return dict(
         top1=top1,
-        mean_recall=sum(found) / CLASSES,
+        mean_recall=sum(per_class) / CLASSES,
         gmean_recall=math.prod(above_zero) ** (1 / CLASSES),
         hmean_recall=CLASSES / sum(1 / recall for recall in above_zero),
-        lowest_recall=min(found),
+        lowest_recall=min(per_class),
     )
 
 
@@ -69,14 +69,14 @@ def reference(*arguments):
 def test_nll_finds_each_temperature(too_large_new, too_large_old):
     logits, other, labels = calibrated()
     new, old = too_large_new * logits, too_large_old * other
-    found = best_temperatures(new, old, labels, 'nll')
-    for temperature, of in zip(found, (new, old)):
+    chosen = best_temperatures(new, old, labels, 'nll')
+    for temperature, of in zip(chosen, (new, old)):
         optimum = minimize_scalar(
             lambda log, z: nll(z, labels, math.exp(log)), bracket=(-1, 1), args=(of,), tol=1e-8
         )
         assert abs(math.log2(temperature / math.exp(optimum.x))) <= 1.1 * RESOLUTION
     # The labels are drawn from the softmax of `logits`.
-    assert math.log2(found[0] / too_large_new) == pytest.approx(0, abs=0.1)
+    assert math.log2(chosen[0] / too_large_new) == pytest.approx(0, abs=0.1)
 
 
 @pytest.mark.parametrize('metric', [metric for metric in METRICS if metric != 'nll'])
@@ -86,9 +86,9 @@ def test_no_pair_of_the_grid_is_better(metric, monkeypatch):
     monkeypatch.setattr(calibration, 'CHUNK', 1000)
     logits, other, labels = calibrated(60, seed=3)
     new, old = 2 * logits, 0.3 * other
-    found = best_temperatures(new, old, labels, metric)
-    best = reference(new, old, labels, *found)[metric]
-    assert ensemble_scores(new, old, labels, *found)[metric] == pytest.approx(best)
+    chosen = best_temperatures(new, old, labels, metric)
+    best = reference(new, old, labels, *chosen)[metric]
+    assert ensemble_scores(new, old, labels, *chosen)[metric] == pytest.approx(best)
     pairs = list(itertools.product(GRID[::6], repeat=2))
     assert len(pairs) == 25 and (1, 1) in pairs
     of_pairs = [reference(new, old, labels, *pair)[metric] for pair in pairs]
@@ -114,14 +114,14 @@ def test_of_equally_good_pairs_the_nearest_to_one():
 
 
 def test_never_worse_than_the_start():
-    """Both images are right where t_new / t_old is 1.55, between the steps of the grid."""
+    """Both images are correct where t_new / t_old is 1.55, between the steps of the grid."""
     start = (1.55, 1.0)
     new = torch.tensor([[0.0, 1.55], [0.0, 1.55]])
     old = torch.tensor([[0.999, 0.0], [1.001, 0.0]])
     labels = torch.tensor([1, 0])
     assert ensemble_scores(new, old, labels, *start)['top1'] == 1
-    found = best_temperatures(new, old, labels, 'top1', start)
-    assert ensemble_scores(new, old, labels, *found)['top1'] == 1
+    chosen = best_temperatures(new, old, labels, 'top1', start)
+    assert ensemble_scores(new, old, labels, *chosen)['top1'] == 1
     assert best_temperatures(new, old, labels, 'top1') == (1, 1)  # half of them
 
 
@@ -145,13 +145,13 @@ def test_a_class_without_images_counts_nowhere():
 
 def test_calibration_error_by_hand():
     confidence = torch.tensor([1.0, 0.75, 0.7, 0.5, 0.3])
-    right = torch.tensor([True, True, False, False, True])
+    correct = torch.tensor([True, True, False, False, True])
     # Bins of a half: (0, 0.5] has the last two.
     expected = (abs(2.45 - 2) + abs(0.8 - 1)) / 5
-    assert expected_calibration_error(confidence, right, bins=2) == pytest.approx(expected)
+    assert expected_calibration_error(confidence, correct, bins=2) == pytest.approx(expected)
     # Bins of a quarter: (0.25, 0.5], (0.5, 0.75], (0.75, 1].
     expected = (abs(0.8 - 1) + abs(1.45 - 1) + 0) / 5
-    assert expected_calibration_error(confidence, right, bins=4) == pytest.approx(expected)
+    assert expected_calibration_error(confidence, correct, bins=4) == pytest.approx(expected)
 
 
 def test_calibration_error_of_what_is_calibrated():

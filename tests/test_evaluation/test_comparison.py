@@ -20,7 +20,7 @@ CLASSES = ['road', 'car', 'pole', 'never']
 
 
 def label_maps(num_images=7, seed=0):
-    """Truth with ignored pixels, and predictions that are often right; class 3 in neither."""
+    """Truth with ignored pixels, and predictions that are often correct; class 3 in neither."""
     random = np.random.default_rng(seed)
     truth = random.choice([0, 1, 2, 255], (num_images, 9, 11), p=[0.7, 0.2, 0.05, 0.05])
     wrong = random.random(truth.shape) < 0.4
@@ -55,14 +55,14 @@ def test_scores_equal_iou_metric():
         for labels, guess in zip(truth, predicted)
     ]
     expected = metric.compute_metrics(areas)
-    found = scores(run_of(truth, predicted))
+    measured = scores(run_of(truth, predicted))
     for name in ('mIoU', 'mAcc', 'aAcc'):
-        assert found[name, ''].item() == pytest.approx(expected[name], abs=0.0051)
+        assert measured[name, ''].item() == pytest.approx(expected[name], abs=0.0051)
     per_class = metric.total_area_to_metrics(*(sum(area) for area in zip(*areas)))
     for kind in ('IoU', 'Acc'):
-        values = [found[kind, name].item() for name in CLASSES]
+        values = [measured[kind, name].item() for name in CLASSES]
         np.testing.assert_allclose(values, 100 * per_class[kind], rtol=1e-6, equal_nan=True)
-    assert np.isnan(found['IoU', 'never'])
+    assert np.isnan(measured['IoU', 'never'])
 
 
 def test_means_equal_recall_scores_for_every_choice_of_images():
@@ -70,31 +70,31 @@ def test_means_equal_recall_scores_for_every_choice_of_images():
     areas = areas_of(truth, predicted)
     areas[:, 0, 2] = 0  # never recalled: stands as 0.1 %
     weights = np.array([[1, 1, 1, 1, 1, 1, 1], [0, 3, 0, 0, 4, 0, 0]])
-    found = scores(ImageTotals.of_areas(CLASSES, areas), weights)
+    measured = scores(ImageTotals.of_areas(CLASSES, areas), weights)
     for choice, row in enumerate(weights):
-        kept = np.repeat(areas, row, axis=0).sum(0)
+        redrawn = np.repeat(areas, row, axis=0).sum(0)
         with np.errstate(invalid='ignore'):
-            expected = recall_scores(kept[0] / kept[2])
+            expected = recall_scores(redrawn[0] / redrawn[2])
         names = dict(mean='mAcc', gmean='gmean recall', hmean='hmean recall')
         for theirs, ours in (names | dict(lowest='lowest recall')).items():
-            assert found[ours, ''][choice] == pytest.approx(100 * expected[theirs], rel=1e-12)
+            assert measured[ours, ''][choice] == pytest.approx(100 * expected[theirs], rel=1e-12)
 
 
 def test_images_without_a_labelled_pixel_count_nowhere():
     truth, predicted = label_maps()
     truth[:] = 255
-    found = scores(run_of(truth, predicted))
-    assert all(np.isnan(value).all() for value in found.values())
+    measured = scores(run_of(truth, predicted))
+    assert all(np.isnan(value).all() for value in measured.values())
 
 
 def test_classification_scores():
     labels, guesses = [0, 0, 0, 0, 1, 1, 2], [0, 0, 0, 1, 1, 0, 2]
     groups = dict(many=[0], few=[1, 2])
-    found = scores(ImageTotals.of_labels(['a', 'b', 'c'], labels, guesses, groups))
+    measured = scores(ImageTotals.of_labels(['a', 'b', 'c'], labels, guesses, groups))
     expected = {'top1': 500 / 7, 'many': 75, 'few': 75, 'mean recall': 75, 'lowest recall': 50}
     for name, value in expected.items():
-        assert found[name, ''].item() == pytest.approx(value), name
-    assert [found['recall', name].item() for name in 'abc'] == [75, 50, 100]
+        assert measured[name, ''].item() == pytest.approx(value), name
+    assert [measured['recall', name].item() for name in 'abc'] == [75, 50, 100]
 
 
 def test_interval_of_equal_runs_is_zero_and_pairs_the_images():
@@ -117,8 +117,8 @@ def test_interval_by_hand():
         chosen = np.repeat(np.arange(7), counts)
         mean_iou = []
         for guess in (first, second):
-            found, predicted, true = areas_of(truth[chosen], guess[chosen]).sum(0)[:, :3]
-            mean_iou.append(np.mean(found / (predicted + true - found)))
+            true_positive, predicted, support = areas_of(truth[chosen], guess[chosen]).sum(0)[:, :3]
+            mean_iou.append(np.mean(true_positive / (predicted + support - true_positive)))
         redrawn.append(100 * (mean_iou[1] - mean_iou[0]))
     (difference,) = table.rows[0].differences
     assert table.rows[0].score == 'mIoU'
@@ -160,31 +160,36 @@ def simulated(random, num_images=80):
     runs = []
     for recall in RECALLS:
         own = random.uniform(-0.1, 0.1, (num_images, 3))
-        found = random.binomial(true, np.clip(recall + (hardness + own) / 2, 0, 1))
-        predicted = found + np.roll(true - found, 1, axis=1)  # missed pixels go to the next class
-        areas = np.stack([found, predicted, true], axis=1)
+        true_positive = random.binomial(true, np.clip(recall + (hardness + own) / 2, 0, 1))
+        predicted = true_positive + np.roll(
+            true - true_positive, 1, axis=1
+        )  # missed pixels go to the next class
+        areas = np.stack([true_positive, predicted, true], axis=1)
         runs.append(ImageTotals.of_areas(['road', 'car', 'pole'], areas))
     return dict(zip(('CE', 'Recall'), runs))
 
 
 def true_scores(recall):
     """mIoU and mAcc over infinitely many such images, in percent."""
-    found = recall * PIXELS
-    predicted = found + np.roll(PIXELS - found, 1)
-    return dict(mIoU=100 * np.mean(found / (predicted + PIXELS - found)), mAcc=100 * recall.mean())
+    true_positive = recall * PIXELS
+    predicted = true_positive + np.roll(PIXELS - true_positive, 1)
+    return dict(
+        mIoU=100 * np.mean(true_positive / (predicted + PIXELS - true_positive)),
+        mAcc=100 * recall.mean(),
+    )
 
 
 def test_coverage():
     random = np.random.default_rng(0)
     truth = [true_scores(recall) for recall in RECALLS]
     truth = {name: truth[1][name] - truth[0][name] for name in truth[0]}
-    found = {name: [] for name in truth}
+    measured = {name: [] for name in truth}
     for _ in range(200):
         for row in compare(simulated(random), resamples=400).rows:
             if row.score in truth:
                 (difference,) = row.differences
-                found[row.score].append([difference.value, difference.low, difference.high])
-    for name, rows in found.items():
+                measured[row.score].append([difference.value, difference.low, difference.high])
+    for name, rows in measured.items():
         value, low, high = np.array(rows).T
         held = np.mean((low <= truth[name]) & (truth[name] <= high))
         assert 0.90 <= held <= 0.99, (name, held)

@@ -49,9 +49,11 @@ def test_segmentation_equals_what_the_training_logged(toy):
     runs = read_runs([folder / 'ce', folder / 'recall'])
     assert list(runs) == ['ce', 'recall']
     for name, run in runs.items():
-        found = scores(run.totals)
+        measured = scores(run.totals)
         for ours, theirs in LOGGED.items():
-            assert found[ours, ''].item() == pytest.approx(logged[name][theirs], abs=0.0051), ours
+            assert measured[ours, ''].item() == pytest.approx(logged[name][theirs], abs=0.0051), (
+                ours
+            )
         per_class = per_class_scores(run.totals)
         for ours, theirs in (('IoU', 'iou'), ('Acc', 'acc')):
             expected = [logged[name][f'{theirs}/{c}'] for c in run.totals.classes]
@@ -80,8 +82,8 @@ def test_examples_are_the_first_images(toy):
         np.testing.assert_array_equal(truth, labels)
     # The predictions are those that were scored.
     labelled = run.examples.truth[0] != 255
-    right = (run.examples.predicted[0] == run.examples.truth[0])[labelled].sum()
-    assert right == run.totals.true_positive[run.totals.image == 0].sum()
+    correct = (run.examples.predicted[0] == run.examples.truth[0])[labelled].sum()
+    assert correct == run.totals.true_positive[run.totals.image == 0].sum()
 
 
 def test_second_reading_is_from_the_cache(toy, monkeypatch):
@@ -96,7 +98,7 @@ def test_second_reading_is_from_the_cache(toy, monkeypatch):
 
 
 def test_new_checkpoint_or_other_data_are_scored_afresh(toy, tmp_path):
-    folder = tmp_path / 'moved'  # the path in last_checkpoint names the old place
+    folder = tmp_path / 'moved'  # the path in last_checkpoint names the old folder
     shutil.copytree(toy[0] / 'ce', folder)
     before = read_run(folder)
     (folder / 'last_checkpoint').write_text(str(folder / 'iter_2.pth'))
@@ -146,13 +148,15 @@ def test_best_checkpoint(toy, tmp_path):
 def test_classification_equals_what_the_training_logged(tmp_path):
     logged = classification_run(tmp_path / 'run', dict(type='CrossEntropyLoss'), max_epochs=2)
     run = read_run(tmp_path / 'run')
-    found = scores(run.totals)
+    measured = scores(run.totals)
     names = {'top1': 'top1', 'many': 'many', 'medium': 'medium', 'few': 'few'}
     names |= {f'{mean} recall': f'{mean}_recall' for mean in ('mean', 'gmean', 'hmean', 'lowest')}
     for ours, theirs in names.items():
-        assert found[ours, ''].item() == pytest.approx(logged[theirs], abs=0.0051), ours
+        assert measured[ours, ''].item() == pytest.approx(logged[theirs], abs=0.0051), ours
     for name in ('many', 'medium', 'few'):
-        assert found['recall', name].item() == pytest.approx(logged[f'recall/{name}'], abs=0.0051)
+        assert measured['recall', name].item() == pytest.approx(
+            logged[f'recall/{name}'], abs=0.0051
+        )
     assert run.totals.num_images == 18 and run.examples is None
     assert run.likelihood.shape == (3,) and run.likelihood.sum() == pytest.approx(1)
 
@@ -191,8 +195,8 @@ def test_collect_scores():
         dict(gt_label=np.array([1]), pred_score=np.array([0.8, 0.2])),
         dict(gt_label=1, pred_score=np.array([0.4, 0.6])),
     ]
-    labels, found, likelihood = collect_scores(samples)
-    assert (labels, found) == ([1, 1], [0, 1])
+    labels, predictions, likelihood = collect_scores(samples)
+    assert (labels, predictions) == ([1, 1], [0, 1])
     np.testing.assert_allclose(likelihood, [0.6, 0.4])
 
 

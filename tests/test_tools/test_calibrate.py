@@ -69,17 +69,17 @@ def calibrate(monkeypatch, folder, *arguments):
 
 def test_as_a_user_does(run, monkeypatch, folder):
     """What it prints brings a test to the scores of its table."""
-    command = [sys.executable, TOOL, 'tiny.py', 'ensemble.pth', '--output', 'new/found.json']
+    command = [sys.executable, TOOL, 'tiny.py', 'ensemble.pth', '--output', 'new/result.json']
     output = run(*command, '--cfg-options', 'model.head.t_new=0.5', PYTHONPATH=str(ROOT))
-    found = json.loads((folder / 'new/found.json').read_text())
-    before, after = found['before'], found['after']
+    result = json.loads((folder / 'new/result.json').read_text())
+    before, after = result['before'], result['after']
     assert (before['t_new'], before['t_old']) == (0.5, 3.0)
-    assert found['metric'] == 'hmean_recall' and 'new/found.json' in output
+    assert result['metric'] == 'hmean_recall' and 'new/result.json' in output
     assert after['hmean_recall'] > before['hmean_recall']
-    assert (found['t_new'], found['t_old']) == (after['t_new'], after['t_old'])
+    assert (result['t_new'], result['t_old']) == (after['t_new'], after['t_old'])
     (options,) = [line for line in output.splitlines() if line.startswith('--cfg-options ')]
     assert options == (
-        f'--cfg-options model.head.t_new={found["t_new"]} model.head.t_old={found["t_old"]}'
+        f'--cfg-options model.head.t_new={result["t_new"]} model.head.t_old={result["t_old"]}'
     )
     row = next(line for line in output.splitlines() if '│ hmean_recall' in line)
     assert f'{before["hmean_recall"]:.2%}' in row and f'{after["hmean_recall"]:.2%}' in row
@@ -100,10 +100,10 @@ def test_a_known_optimum(monkeypatch, folder, capsys):
         checkpoint['state_dict'][f'head.fc.{name}'] = value
         checkpoint['state_dict'][f'head.old_fc.{name}'] = 5 * value
     torch.save(checkpoint, folder / 'ensemble.pth')
-    calibrate(monkeypatch, folder, 'ensemble.pth', '--metric', 'nll', '--output', 'found.json')
-    found = json.loads((folder / 'found.json').read_text())
-    assert math.log2(found['t_old'] / found['t_new'] / 5) == pytest.approx(0, abs=1 / 16)
-    assert found['after']['nll'] < found['before']['nll']
+    calibrate(monkeypatch, folder, 'ensemble.pth', '--metric', 'nll', '--output', 'result.json')
+    result = json.loads((folder / 'result.json').read_text())
+    assert math.log2(result['t_old'] / result['t_new'] / 5) == pytest.approx(0, abs=1 / 16)
+    assert result['after']['nll'] < result['before']['nll']
     assert f'{sum(CLASSES)} validation images' in capsys.readouterr().out
 
 

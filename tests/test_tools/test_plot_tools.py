@@ -65,8 +65,8 @@ def test_recall_weights_by_frequency(start, recall_run, tmp_path, saved):
     (tmp_path / 'counts.json').write_text(json.dumps(about))
     start('plot_recall_weights', recall_run, '--class-counts', 'counts.json', '--out', tmp_path)
     legend = [text.get_text() for text in saved[0].axes[0].get_legend().get_texts()]
-    shown = [line.split(' (')[0] for line in legend]
-    assert shown == [name for name in names if name in shown]  # the rarest on top
+    drawn = [line.split(' (')[0] for line in legend]
+    assert drawn == [name for name in names if name in drawn]  # the rarest on top
 
 
 def test_recall_weights_of_several_heads(start, tmp_path):

@@ -67,8 +67,8 @@ def lists(folder):
 
 def files(folder):
     """Everything in a folder but the linked images, by path."""
-    found = (path for path in folder.rglob('*') if path.is_file() and 'img_dir' not in path.parts)
-    return {str(path.relative_to(folder)): path.read_bytes() for path in found}
+    paths = (path for path in folder.rglob('*') if path.is_file() and 'img_dir' not in path.parts)
+    return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
 
 
 def test_sizes_of_the_published_sequence():
@@ -191,8 +191,8 @@ def test_bad_files_are_named(convert, own_tree, tmp_path):
     left_out -= {entry.removesuffix('.png') for entry in files(tmp_path / 'out/ann_dir')}
     assert len(left_out) == 9 + 10
     for name, entries in lists(tmp_path / 'good/random').items():
-        kept = [entry for entry in entries if entry not in left_out]
-        assert lists(tmp_path / 'out/random')[name] == kept
+        expected = [entry for entry in entries if entry not in left_out]
+        assert lists(tmp_path / 'out/random')[name] == expected
     assert not list((tmp_path / 'out').rglob('*.tmp'))
 
 

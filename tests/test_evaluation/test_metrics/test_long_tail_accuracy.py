@@ -55,15 +55,15 @@ PLACES = Path(__file__).parents[4] / 'shared/data/long_tail_lists/Places_LT_trai
 
 
 def samples(labels, predictions, scores=False):
-    found = []
+    made = []
     for label, prediction in zip(labels, predictions):
         sample = DataSample().set_gt_label(label)
         if scores:
             sample.set_pred_score(torch.eye(len(COUNTS))[prediction])
         else:
             sample.set_pred_label(prediction)
-        found.append(sample.to_dict())
-    return found
+        made.append(sample.to_dict())
+    return made
 
 
 @pytest.mark.parametrize('scores', [False, True])
@@ -238,9 +238,9 @@ def test_save_best_keeps_the_best_and_not_the_last(tmp_path):
     assert checkpoint['message_hub']['runtime_info']['best_score'] == 100
     (log,) = tmp_path.glob('*/vis_data/scalars.json')
     lines = [json.loads(line) for line in log.read_text().splitlines()]
-    found = [line['hmean_recall'] for line in lines if 'hmean_recall' in line]
+    logged = [line['hmean_recall'] for line in lines if 'hmean_recall' in line]
     expected = [300 / (1 + 2000), 100, 300 / (2 + 1000)]
-    assert found == pytest.approx(expected)
+    assert logged == pytest.approx(expected)
 
 
 def test_auto_in_a_test_alone_builds_the_training_set_and_no_loop(tmp_path):
