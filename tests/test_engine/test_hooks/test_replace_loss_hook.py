@@ -156,6 +156,16 @@ def test_the_ignored_label_stays():
     assert model.loss_decode(logits, target) == expected
 
 
+def test_the_new_loss_is_where_the_model_is():
+    """The model is on its device before hooks act."""
+    model = nn.Module()
+    model.conv_seg = nn.Conv2d(4, 3, 1, device='meta')
+    model.head = Head(CrossEntropyLoss())
+    replace(model, dict(type='ClassBalancedLoss', class_counts=[3, 2, 1]))
+    buffers = list(model.head.loss_decode.buffers())
+    assert buffers and all(buffer.device.type == 'meta' for buffer in buffers)
+
+
 def test_losses_that_are_no_mean_of_classes_stay():
     model = nn.Module()
     model.criterion = nn.CrossEntropyLoss(reduction='none')
