@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..files import InputError, reading
+
 SUFFIXES = ('.json', '.npy', '.txt')
 
 
@@ -25,7 +27,8 @@ def read_class_counts(class_counts: Sequence[float] | Tensor | str | Path) -> Te
 
     Raises:
         TypeError: If it is neither numbers nor a path.
-        ValueError: If the file is of another kind, or the numbers are not a list of at least two.
+        ValueError: If the file is of another kind or cannot be read, or the numbers are not a list
+            of at least two.
 
     Examples:
         >>> read_class_counts([100, 10])
@@ -107,12 +110,13 @@ def _read(path: Path):
         raise ValueError(
             f"class_counts must be a {', '.join(SUFFIXES)} file or 'auto', but got {str(path)!r}"
         )
-    if path.suffix == '.npy':
-        return np.load(path)
-    if path.suffix == '.txt':
-        return np.loadtxt(path, ndmin=1)
-    content = json.loads(path.read_text())
+    with reading(path, 'class counts'):
+        if path.suffix == '.npy':
+            return np.load(path)
+        if path.suffix == '.txt':
+            return np.loadtxt(path, ndmin=1)
+        content = json.loads(path.read_text(encoding='utf-8'))
     counts = content.get('counts') if isinstance(content, dict) else content
     if counts is None:
-        raise ValueError(f'class_counts: {path} has no list under "counts"')
+        raise InputError(f'class_counts: {path} has no list under "counts"')
     return counts

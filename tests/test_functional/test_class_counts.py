@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from mmseg_recall.files import InputError
 from mmseg_recall.functional import positive_class_counts, read_class_counts
 
 COUNTS = [10**12, 1, 2.5]
@@ -57,6 +58,16 @@ def test_a_file_without_counts(tmp_path):
     (tmp_path / 'a.json').write_text('{"classes": ["a", "b"]}')
     with pytest.raises(ValueError, match='a.json has no list under "counts"'):
         read_class_counts(tmp_path / 'a.json')
+
+
+@pytest.mark.parametrize(
+    ('name', 'content'),
+    [('a.json', b'{"counts": [1,'), ('a.npy', b'\x93NUMPY'), ('a.txt', b'few\n')],
+)
+def test_a_file_that_cannot_be_read(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match=f'{name} cannot be read: expected class counts, but got'):
+        read_class_counts(tmp_path / name)
 
 
 def test_positive():

@@ -94,6 +94,11 @@ def test_files_and_options_that_cannot_be_used(tmp_path, monkeypatch, says):
         start('train.py', 'lenet.py', '--cfg-options', 'train_cfg.max_epochs=1', 'train_cfg')
     with says('^train.py: --auto-scale-lr needs auto_scale_lr.base_batch_size in the config'):
         start('train.py', 'lenet.py', '--auto-scale-lr')
+    Path('cut.json').write_text('{"counts": [1,')
+    loss = dict(type='BalancedSoftmaxLoss', class_counts='cut.json')
+    Path('counts.py').write_text(f"_base_ = 'lenet.py'\nmodel = dict(head=dict(loss={loss}))\n")
+    with says(r'cut\.json cannot be read: expected class counts, but got JSONDecodeError'):
+        start('train.py', 'counts.py')
     with says(r'^train.py: cut\.pth cannot be read: expected a checkpoint, but got'):
         start('train.py', 'lenet.py', '--resume', 'cut.pth')
     with says(r'^test.py: none\.pth cannot be read: expected a checkpoint, but got'):

@@ -146,7 +146,7 @@ def test_damaged_files(start, tmp_path, says):
     folder = tmp_path / 'run/20250101_000000/vis_data'
     folder.mkdir(parents=True)
     (folder / 'scalars.json').write_text('{"recall_weight/car": \n{}')
-    with says('run cannot be read: expected a training that logged scalars, .* line 1 is not JSON'):
+    with says(r'^plot_recall_weights.py: run/.*/scalars\.json, line 1 is not a JSON object'):
         start('plot_recall_weights', 'run')
     (tmp_path / 'counts.json').write_text('{"counts": [1, 2]}')
     with says(r'counts\.json cannot be read: expected what ClassCounts.save writes'):
