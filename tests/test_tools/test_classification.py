@@ -101,6 +101,10 @@ def test_files_and_options_that_cannot_be_used(tmp_path, monkeypatch, says):
         start('train.py', 'counts.py')
     with says(r'^train.py: cut\.pth cannot be read: expected a checkpoint, but got'):
         start('train.py', 'lenet.py', '--resume', 'cut.pth')
+    Path('work_dirs/lenet').mkdir(parents=True)
+    Path('work_dirs/lenet/last_checkpoint').write_text('cut.pth')
+    with says(r'^train.py: cut\.pth cannot be read: expected a checkpoint, but got'):
+        start('train.py', 'lenet.py', '--resume')
     with says(r'^test.py: none\.pth cannot be read: expected a checkpoint, but got'):
         start('test.py', 'lenet.py', 'none.pth')
     with says('^test.py: --tta needs tta_model and tta_pipeline in the config'):

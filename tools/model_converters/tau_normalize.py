@@ -6,6 +6,9 @@ Each class's weights become w_c / ||w_c||^tau and the biases 0 (Kang et al., Dec
 Representation and Classifier for Long-Tailed Recognition, 2020, "tau-normalized classifier"). tau=0
 leaves the weights, tau=1 gives all of them norm 1. OUTPUT is for tests and as ``load_from``: it
 holds the weights and ``meta``, not the optimizer.
+
+No code that CHECKPOINT may hold is run (``torch.load(weights_only=True)``). Checkpoints with the
+logs of MMEngine's trainings can be loaded so from torch 2.6 on.
 """
 
 from __future__ import annotations
