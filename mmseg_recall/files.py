@@ -132,14 +132,21 @@ def read_weights(path: str | Path) -> dict:
             kind = re.search(r'Unsupported (?:global|class):? (?:GLOBAL )?([\w.]+)', str(error))
             if kind is None:
                 raise
+            newer = '' if _can_be_told() else ", or use torch 2.6, which accepts MMEngine's logs"
             raise InputError(
                 f'{path} holds a {kind[1]}, which torch {torch.__version__} cannot load safely '
-                '(weights_only=True): save meta and state_dict alone, or use torch 2.6 or later, '
-                'which can be told to accept what MMEngine saves'
+                f'(weights_only=True): save meta and state_dict alone{newer}'
             ) from error
         if not isinstance(checkpoint, dict):
             raise TypeError(f'{type(checkpoint).__name__} in place of a dictionary')
     return checkpoint
+
+
+def _can_be_told() -> bool:
+    """Whether torch can be told by which of our objects to replace the objects of a checkpoint."""
+    import torch
+
+    return tuple(map(int, torch.__version__.split('.')[:2])) >= (2, 6)
 
 
 def _allowed_objects() -> AbstractContextManager:
@@ -147,7 +154,7 @@ def _allowed_objects() -> AbstractContextManager:
     import numpy as np
     import torch
 
-    if tuple(map(int, torch.__version__.split('.')[:2])) < (2, 6):
+    if not _can_be_told():
         return nullcontext()
     dtypes = {type(np.dtype(code)) for code in '?bhilqBHILQefd'}
     numpy = {'_reconstruct': np.empty(0).__reduce__()[0], 'scalar': np.float64(0).__reduce__()[0]}

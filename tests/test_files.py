@@ -162,15 +162,18 @@ def test_weights_beside_the_logs_of_mmengine(tmp_path):
 def test_logs_of_mmengine_where_torch_is_old(tmp_path):
     pytest.importorskip('mmengine')
     with_logs(tmp_path / 'iter_8.pth')
-    with pytest.raises(InputError, match=r'iter_8\.pth holds a .*, which torch 2\..* cannot load'):
+    with pytest.raises(
+        InputError, match=r'iter_8\.pth holds a .*, which torch 2\..* cannot load .*or use torch 2'
+    ):
         read_weights(tmp_path / 'iter_8.pth')
 
 
 def test_code_in_a_checkpoint_does_not_run(tmp_path):
     torch.save(dict(state_dict={}, extra=Attack(tmp_path / 'ran')), tmp_path / 'evil.pth')
-    with pytest.raises(InputError, match=r'evil\.pth holds a .*exec, which torch'):
+    with pytest.raises(InputError, match=r'evil\.pth holds a .*exec, which torch') as told:
         read_weights(tmp_path / 'evil.pth')
     assert not (tmp_path / 'ran').exists()
+    assert ('or use torch 2.6' in str(told.value)) != TOLD_WHAT_IS_SAFE
 
 
 @pytest.mark.parametrize('content', [b'', b'PK\x03\x04 cut off', b'text\n'])
