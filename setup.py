@@ -48,7 +48,11 @@ def _version():
 
 # Neither set of mm* packages is in `install_requires`: they share their import names, so that
 # installing one over the other would overwrite its files. The extras choose.
+PLOTS = ['jinja2', 'matplotlib']
+# What the parts around the losses import: progress and tables, images, the images of DigitsLT.
+PARTS = [*PLOTS, 'opencv-python', 'pillow', 'rich', 'scikit-learn']
 EXTRAS = {
+    'plots': PLOTS,
     'onedl': [
         'onedl-mmcv>=2.3.6',
         'onedl-mmengine>=0.10.12',
@@ -57,6 +61,7 @@ EXTRAS = {
         # It pins a pandas that has no wheel for later Pythons.
         'onedl-mim>=0.5.1; python_version < "3.14"',
         'torchvision',
+        *PARTS,
     ],
     'openmmlab': [
         *(ROOT / 'requirements' / 'mminstall.txt').read_text(encoding='utf-8').splitlines(),
@@ -65,9 +70,10 @@ EXTRAS = {
         'regex',
         'numpy<2',
         'torchvision',
+        *PARTS,
     ],
-    # scikit-learn: the images of DigitsLT; tensorboard: its backend is tested.
-    'dev': ['mypy', 'pytest', 'pytest-xdist', 'ruff', 'scikit-learn', 'tensorboard'],
+    # tensorboard: its backend is tested.
+    'dev': ['mypy', 'pytest', 'pytest-xdist', 'ruff', 'tensorboard'],
 }
 
 # Built in a folder of its own: an interrupted build leaves nothing behind, and a file deleted

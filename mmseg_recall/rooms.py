@@ -9,11 +9,23 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 
-#: What is imported as, and what people call it.
-LIBRARIES = dict(mmengine='MMEngine', mmseg='MMSegmentation', mmpretrain='MMPretrain')
+#: What modules here need, by the name it is imported by: what people call it, and the extra of
+#: this package that installs it.
+LIBRARIES = dict(
+    mmengine=('MMEngine', 'onedl'),
+    mmseg=('MMSegmentation', 'onedl'),
+    mmpretrain=('MMPretrain', 'onedl'),
+    rich=('rich', 'onedl'),
+    cv2=('OpenCV', 'onedl'),
+    sklearn=('scikit-learn', 'onedl'),
+    matplotlib=('matplotlib', 'plots'),
+    jinja2=('jinja2', 'plots'),
+)
+#: Those that modules register themselves with.
+REGISTRIES = ('mmengine', 'mmseg', 'mmpretrain')
 
-#: Of each module of a package the library it needs (``None``: the package's own requirements are
-#: enough), and the names it exports.
+#: Of each module of a package the library it registers itself with, or needs another way
+#: (``None``: nothing to wait for), and the names it exports.
 Modules = dict[str, tuple[str | None, tuple[str, ...]]]
 
 
@@ -25,22 +37,25 @@ def exports(package: str, modules: Modules) -> tuple[Callable, Callable, list[st
         module = module_of.get(name, name)
         if module not in modules:
             raise AttributeError(f'module {package!r} has no attribute {name!r}')
-        imported = _import(f'{package}.{module}', modules[module][0])
+        imported = _import(f'{package}.{module}')
         return getattr(imported, name) if name in module_of else imported
 
     names = sorted(module_of)
     return get, lambda: names, names
 
 
-def _import(module: str, library: str | None):
+def _import(module: str):
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
-        if library is None or (error.name or '').split('.')[0] not in LIBRARIES:
+        missing = (error.name or '').split('.')[0]
+        if missing not in LIBRARIES:
             raise
+        name, extra = LIBRARIES[missing]
+        other = " (or 'mmseg-recall[openmmlab]' for OpenMMLab's own packages)"
         raise ImportError(
-            f"{module} needs {LIBRARIES[library]}: pip install 'mmseg-recall[onedl]' (or "
-            "'mmseg-recall[openmmlab]' for OpenMMLab's own packages)"
+            f"{module} needs {name}: pip install 'mmseg-recall[{extra}]'"
+            f'{other if extra == "onedl" else ""}'
         ) from error
 
 
@@ -57,7 +72,7 @@ def register(
     Who uses another library must not stop at one that cannot be imported (a torchvision that does
     not fit torch breaks MMPretrain, not MMSegmentation): a warning says so.
     """
-    for library in LIBRARIES:
+    for library in REGISTRIES:
         if importlib.util.find_spec(library) is None:
             continue
         try:

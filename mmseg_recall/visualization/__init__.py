@@ -1,23 +1,17 @@
 """Figures of results and logs. Each function takes plain data and a path, and returns the path."""
 
-from .class_frequencies import plot_class_frequencies
-from .effective_number import plot_effective_number
-from .marginal_likelihood import plot_marginal_likelihood
-from .overlays import plot_overlays
-from .page import Section, write_page
-from .per_class import plot_per_class
-from .recall_weights import plot_focal_weights, plot_recall_weights
-from .scalars import read_scalars
+from ..rooms import exports
 
-__all__ = [
-    'Section',
-    'plot_class_frequencies',
-    'plot_effective_number',
-    'plot_focal_weights',
-    'plot_marginal_likelihood',
-    'plot_overlays',
-    'plot_per_class',
-    'plot_recall_weights',
-    'read_scalars',
-    'write_page',
-]
+#: Each module, the library it needs, and what it exports.
+MODULES = {
+    'class_frequencies': ('matplotlib', ('plot_class_frequencies',)),
+    'effective_number': ('matplotlib', ('plot_effective_number',)),
+    'marginal_likelihood': ('matplotlib', ('plot_marginal_likelihood',)),
+    'overlays': ('matplotlib', ('plot_overlays',)),
+    'page': ('jinja2', ('Section', 'write_page')),
+    'per_class': ('matplotlib', ('plot_per_class',)),
+    'recall_weights': ('matplotlib', ('plot_focal_weights', 'plot_recall_weights')),
+    'scalars': (None, ('read_scalars',)),
+}
+
+__getattr__, __dir__, __all__ = exports(__name__, MODULES)

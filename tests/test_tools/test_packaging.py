@@ -1,7 +1,9 @@
 """What a wheel holds and asks for, and that the shell scripts parse."""
 
+import ast
 import re
 import subprocess
+import sys
 import zipfile
 
 import pytest
@@ -35,6 +37,52 @@ def test_wheel_carries_every_module(names):
     assert {name for name in files_of('mmseg_recall') if name.endswith('.py')} <= names
 
 
+def test_wheel_carries_types_and_the_toy_streets(names):
+    assert 'mmseg_recall/py.typed' in names
+    scenes = [name for name in files_of('projects/toy_streets') if name.endswith('.py')]
+    assert {name.replace('projects/', 'mmseg_recall_') for name in scenes} <= names
+
+
+#: By the name it is imported by, where that is another one.
+DISTRIBUTIONS = dict(
+    cv2='opencv-python',
+    PIL='pillow',
+    sklearn='scikit-learn',
+    mmcv='onedl-mmcv',
+    mmengine='onedl-mmengine',
+    mmseg='onedl-mmsegmentation',
+    mmpretrain='onedl-mmpretrain',
+)
+#: PyTorch for CUDA brings it; a backend says so where it is missing.
+OPTIONAL = {'triton'}
+
+
+def imported(path):
+    for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            yield node.module
+
+
+@pytest.mark.parametrize('folder', ['mmseg_recall', 'projects', 'tools'])
+def test_every_import_is_declared(wheel, folder):
+    """By install_requires, or by the extra that README names."""
+    with zipfile.ZipFile(wheel) as archive:
+        name = next(name for name in archive.namelist() if name.endswith('.dist-info/METADATA'))
+        metadata = archive.read(name).decode()
+    declared = {
+        name.lower()
+        for name, rest in re.findall(r'^Requires-Dist: ([\w-]+)(.*)$', metadata, re.MULTILINE)
+        if 'extra' not in rest or 'onedl' in rest
+    }
+    own = {path.stem for path in (ROOT / folder).rglob('*.py')} | {'mmseg_recall'}
+    for path in (ROOT / folder).rglob('*.py'):
+        for module in {name.split('.')[0] for name in imported(path)}:
+            if module not in sys.stdlib_module_names | own | OPTIONAL | {'__future__'}:
+                assert DISTRIBUTIONS.get(module, module) in declared, (path, module)
+
+
 def test_requires_no_mm_package_unless_asked(wheel):
     with zipfile.ZipFile(wheel) as archive:
         name = next(name for name in archive.namelist() if name.endswith('.dist-info/METADATA'))
@@ -42,7 +90,7 @@ def test_requires_no_mm_package_unless_asked(wheel):
     requirements = re.findall(r'^Requires-Dist: ([\w-]+)(.*)$', metadata, re.MULTILINE)
     assert {name for name, rest in requirements if 'extra' not in rest} == {'numpy', 'torch'}
     extras = re.findall(r'^Provides-Extra: (\S+)$', metadata, re.MULTILINE)
-    assert set(extras) == {'dev', 'onedl', 'openmmlab'}
+    assert set(extras) == {'dev', 'onedl', 'openmmlab', 'plots'}
 
 
 def test_model_index_names_the_metafiles():
