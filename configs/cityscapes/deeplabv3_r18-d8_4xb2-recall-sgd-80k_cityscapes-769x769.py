@@ -11,4 +11,8 @@ model = dict(
     data_preprocessor=dict(size=(769, 769)),
     decode_head=dict(align_corners=True, loss_decode={{_base_.loss}}),
 )
-custom_hooks = [dict(type='LabelCheckHook'), dict(type='RecallWeightsHook', interval=100)]
+custom_hooks = [
+    *_base_.custom_hooks,
+    dict(type='LabelCheckHook'),
+    dict(type='RecallWeightsHook', interval=100),
+]

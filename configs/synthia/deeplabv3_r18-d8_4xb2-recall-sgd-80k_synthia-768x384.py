@@ -11,4 +11,8 @@ model = dict(
     data_preprocessor=dict(size=(384, 768)),
     decode_head=dict(num_classes=13, loss_decode={{_base_.loss}}),
 )
-custom_hooks = [dict(type='LabelCheckHook'), dict(type='RecallWeightsHook', interval=100)]
+custom_hooks = [
+    *_base_.custom_hooks,
+    dict(type='LabelCheckHook'),
+    dict(type='RecallWeightsHook', interval=100),
+]
