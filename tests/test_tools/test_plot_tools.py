@@ -3,6 +3,7 @@
 import json
 import runpy
 import sys
+from importlib import import_module
 
 import cv2
 import mmengine
@@ -159,7 +160,7 @@ def saved(monkeypatch):
     figures = []
     for module in ('effective_number', 'marginal_likelihood', 'recall_weights'):
         name = f'mmseg_recall.visualization.{module}.save'
-        save = sys.modules[f'mmseg_recall.visualization.{module}'].save
+        save = import_module(f'mmseg_recall.visualization.{module}').save
 
         def spy(figure, path, save=save):
             figures.append(figure)
