@@ -181,10 +181,14 @@ def test_a_second_stage(trained):
             assert loss.class_counts.min() >= 1
 
 
+@pytest.mark.parametrize(
+    'trained', [(library, 'moving average') for library in LIBRARIES], indirect=True, ids=str
+)
 def test_compiled_by_mmengine(trained):
-    """``compile=``: the same training, with low-resolution logits too."""
-    if trained.case != 'moving average':
-        pytest.skip('compiling takes long: the losses are compiled alone below')
+    """``compile=``: the same training, with low-resolution logits too.
+
+    One case of each library, since compiling takes long; the losses are compiled alone below.
+    """
     if torch.__version__ < '2.4':
         pytest.skip("this PyTorch cannot compile the libraries' own data preprocessors")
     low = [dict(type='LowResolutionLossHook')] if trained.world is Segmentation else []
