@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -259,16 +260,17 @@ class Comparison:
 
     def markdown(self) -> str:
         """The table in Markdown."""
-        heading = ['score', 'class', self.runs[0]]
-        for run in self.runs[1:]:
-            heading += [run, f'{run} - {self.runs[0]}']
+        first, *others = map(_escaped, self.runs)
+        heading = ['score', 'class', first]
+        for run in others:
+            heading += [run, f'{run} - {first}']
         lines = [heading, ['---', '---', *['---:'] * (len(heading) - 2)]]
         for row in self.rows:
-            cells = [row.score, row.class_name, percent(row.values[0])]
+            cells = [row.score, _escaped(row.class_name), percent(row.values[0])]
             for value, difference in zip(row.values[1:], row.differences):
                 cells += [percent(value), interval(difference)]
             lines.append(cells)
-        table = '\n'.join(f'| {" | ".join(_escaped(cells))} |' for cells in lines)
+        table = '\n'.join(f'| {" | ".join(cells)} |' for cells in lines)
         return f'{table}\n\n{self.note}\n'
 
     def csv(self) -> str:
@@ -423,5 +425,6 @@ def interval(difference: Difference) -> str:
     return f'{difference.value:+.2f} [{difference.low:+.2f}, {difference.high:+.2f}]{star}'
 
 
-def _escaped(cells: list[str]) -> list[str]:
-    return [cell.replace('|', '\\|') for cell in cells]
+def _escaped(name: str) -> str:
+    """A name as it is: what Markdown would read as a mark gets a backslash."""
+    return re.sub(r'[\\`*|<>]|_(?!\w)|(?<!\w)_', r'\\\g<0>', name)

@@ -221,6 +221,19 @@ def test_markdown():
     assert '9 validation images' in lines[5] and '100 resamples' in lines[5]
 
 
+@pytest.mark.parametrize('name', ['_background_', 'a*b*c', '`code`', 'r18_recall', 'a|b', '<b>'])
+def test_names_in_markdown_are_as_they_are(name):
+    """In the terminal's table too, which ``rich`` makes of it."""
+    from rich.console import Console
+    from rich.markdown import Markdown
+
+    table = Comparison([name], 9, 100, [Row('IoU', name, [10.0], [])])
+    console = Console(width=200)
+    with console.capture() as capture:
+        console.print(Markdown(table.markdown().split('\n\n')[0]))
+    assert capture.get().split().count(name) == 2  # the run, the class
+
+
 def test_csv_parses():
     rows = list(csv.DictReader(io.StringIO(TABLE.csv())))
     assert [row['run'] for row in rows] == ['CE', 'Recall|x'] * 2

@@ -199,8 +199,12 @@ def train(work_dir, hooks, **overrides):
 
 
 def test_training_logs_and_checkpoints_stay_the_same(tmp_path):
-    stock, weights = train(tmp_path / 'stock', [])
-    served, served_weights = train(tmp_path / 'served', [dict(type='LowResolutionLossHook')])
+    # Small steps: with the usual ones a rounding tips a pixel over, and with it a recall, within
+    # the eight iterations on some machines.
+    slow = {'optim_wrapper.optimizer.lr': 1e-3}
+    stock, weights = train(tmp_path / 'stock', [], **slow)
+    hooks = [dict(type='LowResolutionLossHook')]
+    served, served_weights = train(tmp_path / 'served', hooks, **slow)
     assert list(weights) == list(served_weights)
     for before, after in zip(stock, served):
         assert before.keys() == after.keys()
