@@ -6,6 +6,7 @@ from ..rooms import exports
 MODULES = {
     'launch': ('mmengine', ('build_runner', 'load_config')),
     'runner': ('mmengine', ('AnyDeviceRunner', 'CPUAmpOptimWrapper')),
+    'scalars': (None, ('read_scalars',)),
     'side_by_side': (None, ()),
 }
 

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from ..files import MissingInputError
-from ..visualization import read_scalars
+from .scalars import read_scalars
 
 LOG = 'train.log'
 """The file in a run's folder with all that its process prints."""

@@ -11,7 +11,6 @@ MODULES = {
     'page': ('jinja2', ('Section', 'write_page')),
     'per_class': ('matplotlib', ('plot_per_class',)),
     'recall_weights': ('matplotlib', ('plot_focal_weights', 'plot_recall_weights')),
-    'scalars': (None, ('read_scalars',)),
 }
 
 __getattr__, __dir__, __all__ = exports(__name__, MODULES)

@@ -36,8 +36,8 @@ def plot_recall_weights(
 
     Args:
         weights (Mapping[str, Mapping[int, float]]): The weight of each class by iteration, as
-            :func:`read_scalars` gives it for ``'recall_weight/'``. A class without a value at some
-            iteration did not occur there and has no band there.
+            :func:`mmseg_recall.engine.read_scalars` gives it for ``'recall_weight/'``. A class
+            without a value at some iteration did not occur there and has no band there.
         pixel_shares (Mapping[str, float], optional): Each class's share of the pixels (or samples),
             between 0 and 1. The bands are stacked in this order, the most frequent class at the
             bottom; without shares in the order of ``weights``.
@@ -81,7 +81,7 @@ def plot_focal_weights(
 
     Args:
         focal_weights (Mapping[str, Mapping[int, float]]): The focal weight of each class by
-            iteration, as :func:`read_scalars` gives it for ``'focal_weight/'``.
+            iteration, as :func:`mmseg_recall.engine.read_scalars` gives it for ``'focal_weight/'``.
         recall_weights (Mapping[str, Mapping[int, float]]): The same for ``'recall_weight/'``.
         pixel_shares (Mapping[str, float], optional): See :func:`plot_recall_weights`.
         path (str or Path): File to write; its ending chooses the format.

@@ -122,8 +122,9 @@ def likelihoods(runs: dict[str, RunResults], folder: Path) -> Section:
 
 def recall_weights(runs: dict[str, RunResults], folder: Path) -> list[Section]:
     """A figure for each run in which RecallWeightsHook logged, and whose head is the only one."""
+    from mmseg_recall.engine import read_scalars
     from mmseg_recall.files import MissingInputError
-    from mmseg_recall.visualization import Section, plot_recall_weights, read_scalars
+    from mmseg_recall.visualization import Section, plot_recall_weights
 
     figures = {}
     for name, run in runs.items():

@@ -17,9 +17,9 @@ LOGGED = 'recall_weight/'
 
 def draw_all(args: argparse.Namespace) -> None:
     from mmseg_recall.datasets.class_counts import ClassCounts
+    from mmseg_recall.engine import read_scalars
     from mmseg_recall.evaluation.run_results import training_counts
     from mmseg_recall.files import InputError
-    from mmseg_recall.visualization import read_scalars
 
     folder, out = Path(args.run), Path(args.out or args.run)
     counts = ClassCounts.load(args.class_counts) if args.class_counts else training_counts(folder)
@@ -51,7 +51,8 @@ def parse_args() -> argparse.Namespace:
 
 def draw(folder: Path, head: str, counts, out: Path) -> list[Path]:
     """The figures of one head; ``head`` is what its scalars begin with."""
-    from mmseg_recall.visualization import plot_focal_weights, plot_recall_weights, read_scalars
+    from mmseg_recall.engine import read_scalars
+    from mmseg_recall.visualization import plot_focal_weights, plot_recall_weights
 
     weights = read_scalars(folder, head + LOGGED)
     focal = read_scalars(folder, f'{head}focal_weight/')

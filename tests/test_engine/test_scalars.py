@@ -3,8 +3,8 @@
 import pytest
 from mmengine.visualization import LocalVisBackend
 
+from mmseg_recall.engine import read_scalars
 from mmseg_recall.files import InputError
-from mmseg_recall.visualization import read_scalars
 
 
 def test_reads_what_mmengine_writes(tmp_path):
