@@ -6,7 +6,7 @@ MMPretrain that are installed; in a config file that is
 of them: ``from mmseg_recall.losses import RecallLoss``.
 """
 
-from . import functional, losses
+from . import datasets, engine, evaluation, functional, losses, models, visualization
 from .rooms import register
 from .version import __version__
 
@@ -25,4 +25,13 @@ register(
     projects={'mmseg_recall_toy_streets': 'mmseg'},  # projects/toy_streets
 )
 
-__all__ = ['__version__', 'functional', 'losses']
+__all__ = [
+    '__version__',
+    'datasets',
+    'engine',
+    'evaluation',
+    'functional',
+    'losses',
+    'models',
+    'visualization',
+]

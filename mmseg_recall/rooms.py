@@ -13,6 +13,7 @@ from contextlib import contextmanager, redirect_stdout
 #: this package that installs it.
 LIBRARIES = dict(
     mmengine=('MMEngine', 'onedl'),
+    mmcv=('MMCV', 'onedl'),
     mmseg=('MMSegmentation', 'onedl'),
     mmpretrain=('MMPretrain', 'onedl'),
     rich=('rich', 'onedl'),

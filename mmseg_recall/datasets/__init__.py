@@ -1,6 +1,7 @@
 """Long-tailed data sets, and how often each class occurs in one."""
 
 from ..rooms import exports
+from . import samplers as samplers
 
 #: Each module, the library it needs, and what it exports.
 MODULES = {

@@ -1,6 +1,7 @@
 """What runs a training: hooks, a runner for any device, and how the tools start it."""
 
 from ..rooms import exports
+from . import hooks as hooks
 
 #: Each module, the library it needs, and what it exports.
 MODULES = {

@@ -1,6 +1,7 @@
 """The totals of trained models on each image, their scores, and comparisons with intervals."""
 
 from ..rooms import exports
+from . import metrics as metrics
 
 #: Each module, the library it needs, and what it exports.
 MODULES = {

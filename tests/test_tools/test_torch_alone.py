@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 CODE = """
-import doctest, importlib, json, pkgutil, sys
+import doctest, importlib, json, operator, pkgutil, sys
 sys.path[:0] = [{site!r}, {wheel!r}]
 import mmseg_recall
 import torch
@@ -32,7 +32,7 @@ found['examples'] = failed, tried
 found['errors'] = []
 for package, name in {parts!r}:
     try:
-        getattr(importlib.import_module(f'mmseg_recall.{{package}}'), name)
+        operator.attrgetter(f'{{package}}.{{name}}')(mmseg_recall)
     except ImportError as error:
         found['errors'].append(str(error))
 print(json.dumps(found))
