@@ -17,6 +17,12 @@ def _streamed() -> operator.Passes:
     return streamed.PASSES
 
 
+def _numba() -> operator.Passes:
+    from . import numba
+
+    return numba.PASSES
+
+
 def _triton() -> operator.Passes:
     # Imported where it is used: it takes a second, and Triton need not be installed.
     from . import triton
@@ -28,6 +34,7 @@ def _triton() -> operator.Passes:
 BACKENDS = dict(
     reference=reference.class_totals,
     streamed=operator.register_backend('streamed', _streamed),
+    numba=operator.register_backend('numba', _numba),
     triton=operator.register_backend('triton', _triton),
 )
 

@@ -31,11 +31,16 @@ def split_labels(target: Tensor, num_classes: int, ignore_index: int) -> tuple[T
     else:
         low, high = low.item(), high.item()
         if low < 0 or high >= num_classes:
-            raise ValueError(
-                f'target has the label {low if low < 0 else high}, but with C={num_classes} '
-                f'classes labels must be in [0, {num_classes}) or be ignore_index={ignore_index}'
-            )
+            raise wrong_label(low if low < 0 else high, num_classes, ignore_index)
     return valid, index
+
+
+def wrong_label(label: int, num_classes: int, ignore_index: int) -> ValueError:
+    """What a label out of range is answered with."""
+    return ValueError(
+        f'target has the label {label}, but with C={num_classes} classes labels must be in '
+        f'[0, {num_classes}) or be ignore_index={ignore_index}'
+    )
 
 
 def traced_labels(target: Tensor, num_classes: int, ignore_index: int) -> tuple[Tensor, Tensor]:
