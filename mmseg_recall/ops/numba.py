@@ -50,7 +50,6 @@ except ImportError as error:
 # Without reassociation, which would undo the rounding in `_exp32`.
 _FLAGS = dict(nogil=True, error_model='numpy', fastmath={'contract', 'nsz', 'arcp'})
 _SUMS = dict(_FLAGS, fastmath={'contract', 'nsz', 'arcp', 'reassoc'})
-_MAXIMA = dict(_FLAGS, fastmath=True)
 #: Logits in a tile of the target's resolution, and its positions.
 TILE, LEAST, MOST = 2**16, 64, 1024
 #: Rows of a classification batch in a tile.
@@ -86,14 +85,6 @@ def _jit(function: Callable) -> Callable:
 
 F, I = np.float32, np.int32
 _LOG2E, _ROUND, _LN2_HI, _LN2_LO = F(1.44269504088896), F(12582912), F(0.693359375), F(-2.12194440e-4)
-_EXP = tuple(map(F, (1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2)))
-_LOG = tuple(
-    map(
-        F,
-        (7.0376836292e-2, -1.1514610310e-1, 1.1676998740e-1, -1.2420140846e-1, 1.4249322787e-1,
-         -1.6668057665e-1, 2.0000714765e-1, -2.4999993993e-1, 3.3333331174e-1),
-    )
-)  # fmt: skip
 
 
 @_jit
@@ -103,8 +94,10 @@ def _exp32(x):
     t = x * _LOG2E + _ROUND
     n = t - _ROUND
     r = x - n * _LN2_HI - n * _LN2_LO
-    p = (((_EXP[0] * r + _EXP[1]) * r + _EXP[2]) * r + _EXP[3]) * r + F(1.6666665459e-1)
-    p = (p * r + F(5.0000001201e-1)) * (r * r) + r + F(1)
+    p = F(1.9875691500e-4) * r + F(1.3981999507e-3)
+    p = (p * r + F(8.3334519073e-3)) * r + F(4.1665795894e-2)
+    p = (p * r + F(1.6666665459e-1)) * r + F(5.0000001201e-1)
+    p = p * (r * r) + r + F(1)
     return I(F(p).view(I) + I(F(t).view(I) << I(23))).view(F)
 
 
@@ -114,9 +107,11 @@ def _log32(x):
     bits = F(x).view(I) - I(0x3F3504F3)
     n = F(bits >> I(23))
     m = I((bits & I(0x7FFFFF)) + I(0x3F3504F3)).view(F) - F(1)
-    p = _LOG[0]
-    for k in range(1, 9):
-        p = p * m + _LOG[k]
+    p = F(7.0376836292e-2) * m - F(1.1514610310e-1)
+    p = (p * m + F(1.1676998740e-1)) * m - F(1.2420140846e-1)
+    p = (p * m + F(1.4249322787e-1)) * m - F(1.6668057665e-1)
+    p = (p * m + F(2.0000714765e-1)) * m - F(2.4999993993e-1)
+    p = p * m + F(3.3333331174e-1)
     z = m * m
     y = m + (p * m * z + n * _LN2_LO - F(0.5) * z) + n * _LN2_HI
     return y if x < F(np.inf) else x
@@ -124,9 +119,9 @@ def _log32(x):
 
 @_jit
 def _log1p32(x):
-    """x >= 0; the second term is what 1 + x has lost."""
+    """0 <= x < 1e30; the second term is what 1 + x has lost."""
     u = F(1) + x
-    return _log32(u) + (x - (u - F(1))) / u if x < F(1e30) else _log32(x)
+    return _log32(u) + (x - (u - F(1))) / u
 
 
 def _exp(x):
@@ -212,11 +207,35 @@ class _Grads(NamedTuple):
     focal: bool
 
 
+class _Memory(NamedTuple):
+    """Of the tiles of a piece, one after the other."""
+
+    logits: np.ndarray  #: (C * M,)
+    floats: np.ndarray  #: (8, M)
+    ints: np.ndarray  #: (2, M) int32
+    at: np.ndarray  #: (M,) int64, places in the image
+
+
 @_jit
-def _positions(size, like):
-    f = np.empty((8, size), like.dtype)
-    y, arg = np.empty(size, np.int32), np.empty(size, np.int32)
-    return _Positions(y, f[0], arg, f[1], f[2], f[3], f[4], f[5], f[6], f[7])
+def _allocate(num_classes, size, like):
+    return _Memory(
+        np.empty(num_classes * size, like.dtype),
+        np.empty((8, size), like.dtype),
+        np.empty((2, size), np.int32),
+        np.empty(size, np.int64),
+    )
+
+
+@_jit
+def _tile(memory, num_classes, size):
+    """A tile, what is known of its positions, and their places."""
+    f, i = memory.floats, memory.ints
+    v = _Positions(
+        i[0][:size], f[0][:size], i[1][:size], f[1][:size], f[2][:size], f[3][:size], f[4][:size],
+        f[5][:size], f[6][:size], f[7][:size],
+    )  # fmt: skip
+    tile = memory.logits[: num_classes * size].reshape((num_classes, size))
+    return tile, v, memory.at[:size]
 
 
 @_jit
@@ -361,10 +380,14 @@ def _softmax_of_products(tile, sides, prediction, v):
 def _make_losses(v):
     """-log p_y; ``top`` becomes p_y."""
     rest, true, loss, top = v.rest, v.true, v.loss, v.top
+    far = rest.dtype.type(1e30)
     for x in range(rest.size):
-        q = rest[x] / true[x]
-        far = _log(rest[x] + true[x]) - loss[x]
-        loss[x] = _log1p(q) if q < 1e30 else far
+        top[x] = rest[x] / true[x]
+        loss[x] = _log(rest[x] + true[x]) - loss[x]
+    for x in range(rest.size):
+        q = top[x]
+        near = _log1p(q if q < far else far)
+        loss[x] = near if q < far else loss[x]
     for x in range(rest.size):
         top[x] = true[x] / (rest[x] + true[x])
 
@@ -380,14 +403,6 @@ def _power(v, gamma, out):
 
 
 # --- totals -------------------------------------------------------------------------------------
-
-
-@partial(_compiled, flags=_SUMS)
-def _sum(a):
-    total = a.dtype.type(0)
-    for x in range(a.size):
-        total += a[x]
-    return total
 
 
 @partial(_compiled, flags=_SUMS)
@@ -481,16 +496,16 @@ def _make_factors(sides, grads, v):
 
 
 @_jit
-def _gradient_row(row, factor, q, soft_predicted, v, out):
-    """Of one class, except where it is the true one."""
+def _make_gradient(row, factor, q, soft_predicted, v):
+    """Of one class in place of its exponentials, except where it is the true one."""
     base, share = v.base, v.share
     if soft_predicted:
         q *= factor
-        for x in range(out.size):
-            out[x] = row[x] * (base[x] * factor + share[x] * q)
+        for x in range(row.size):
+            row[x] *= base[x] * factor + share[x] * q
     else:
-        for x in range(out.size):
-            out[x] = row[x] * (base[x] * factor)
+        for x in range(row.size):
+            row[x] *= base[x] * factor
 
 
 # --- upsampled logits: tiles are the rows of a run times the columns of a phase -----------------
@@ -550,10 +565,9 @@ def _first_row(lo, ch, share, edge, t, z, d):
 
 
 @_jit
-def _interpolate(low, change, share, edge, t, step, tile):
+def _interpolate(low, change, share, edge, t, step, d, tile):
     """The logits of a tile."""
     n = share.size
-    d = np.empty(n, tile.dtype)
     for c in range(len(tile)):
         row = tile[c]
         first = row[:n]
@@ -565,10 +579,9 @@ def _interpolate(low, change, share, edge, t, step, tile):
 
 
 @_jit
-def _exponentials(low, change, share, edge, t, step, scale, tile):
+def _exponentials(low, change, share, edge, t, step, scale, d, tile):
     """The same, of exp(scale * z), by products."""
     n = share.size
-    d = np.empty(n, tile.dtype)
     for c in range(len(tile)):
         row = tile[c]
         first = row[:n]
@@ -584,16 +597,16 @@ def _exponentials(low, change, share, edge, t, step, scale, tile):
 
 
 @_jit
-def _upsampled_softmax(low, change, way, share, edge, t, step, sides, prediction, v, tile):
+def _upsampled_softmax(low, change, way, share, edge, t, step, sides, ones, prediction, v, tile):
     """The exponentials of a tile; returns what they are to be multiplied with, by class."""
     scale, rows = tile.dtype.type(sides.scale), tile.shape[1] // share.size
     if sides.products and sides.scale * step * way * rows <= LARGEST_CHANGE:
-        _exponentials(low, change, share, edge, t, step, scale, tile)
+        _exponentials(low, change, share, edge, t, step, scale, v.share[: share.size], tile)
         if _softmax_of_products(tile, sides, prediction, v):
             return sides.factor
-    _interpolate(low, change, share, edge, t, step, tile)
+    _interpolate(low, change, share, edge, t, step, v.share[: share.size], tile)
     _softmax_of_logits(tile, sides, prediction, v)
-    return np.ones_like(sides.factor)
+    return ones
 
 
 @_jit
@@ -611,14 +624,14 @@ def _spread(rows, share, edge, out):
 
 
 @_jit
-def _upsampled_gradient(tile, factor, share, edge, t, step, grads, v, lines):
+def _upsampled_gradient(tile, factor, share, edge, t, step, grads, v, sums, lines):
     """Add the gradient of a tile to those of the lines above and below it (2, C, n + 1)."""
     C, n = len(tile), share.size
-    sums = np.zeros((2, C, n), tile.dtype)
+    sums[:] = 0
     rows = tile.shape[1] // n
     for c in range(C):
         row = tile[c]
-        _gradient_row(row, factor[c], grads.q[c], grads.soft_predicted, v, row)
+        _make_gradient(row, factor[c], grads.q[c], grads.soft_predicted, v)
         a, b = sums[0, c], sums[1, c]
         for i in range(rows):
             part, below = row[i * n : (i + 1) * n], t + tile.dtype.type(i) * step
@@ -661,15 +674,15 @@ def _upsampled(z, target, weight, runs, geometry, sides, fields, grads, totals, 
     C, h, n = z.shape
     first, last = runs
     low, change = np.empty((C, n + 1), z.dtype), np.empty((C, n + 1), z.dtype)
-    lines, predict = np.zeros((2, C, n + 1), z.dtype), fields.prediction and not grad.size
-    memory = np.empty(C * n * geometry.rows[first:last].max(), z.dtype)
+    lines, sums = np.zeros((2, C, n + 1), z.dtype), np.empty((2, C, n), z.dtype)
+    predict = fields.prediction and not grad.size
+    memory, ones = _allocate(C, n * geometry.rows[first:last].max(), z), np.ones_like(sides.factor)
     step, way, wrong = z.dtype.type(geometry.step), z.dtype.type(0), sides.ignore_index
     for b in range(first, last):
         cell, rows, t = geometry.cell[b], geometry.rows[b], geometry.start[b]
         if b == first or cell != geometry.cell[b - 1]:
             way = _lines(z, cell, low, change)
-        v, at = _positions(rows * n, z), np.empty(rows * n, np.int64)
-        tile = memory[: C * rows * n].reshape((C, rows * n))
+        tile, v, at = _tile(memory, C, rows * n)
         for j in range(len(geometry.place)):
             share, side = geometry.share[j], geometry.edge[j]
             _places(geometry.place[j], geometry.first[b], rows, geometry.width, at)
@@ -678,7 +691,7 @@ def _upsampled(z, target, weight, runs, geometry, sides, fields, grads, totals, 
             if v.y.max() < 0:
                 continue
             factor = _upsampled_softmax(
-                low, change, way, share, side, t, step, sides, predict, v, tile
+                low, change, way, share, side, t, step, sides, ones, predict, v, tile
             )
             if not grad.size:
                 _add_totals(sides, fields, v, totals)
@@ -689,7 +702,7 @@ def _upsampled(z, target, weight, runs, geometry, sides, fields, grads, totals, 
             if grads.soft_predicted:
                 _add_means(tile, factor, grads, v)
             _make_factors(sides, grads, v)
-            _upsampled_gradient(tile, factor, share, side, t, step, grads, v, lines)
+            _upsampled_gradient(tile, factor, share, side, t, step, grads, v, sums, lines)
         for below in range(2 if grad.size else 0):
             line = min(cell, h - 1) if below else max(cell - 1, 0)
             for c in range(C):
@@ -715,21 +728,18 @@ def _write(v, at, losses):
 def _same(z, target, weight, tiles, size, sides, fields, grads, totals, losses, grad, edge):
     """Tiles [first, last) of an image; otherwise as :func:`_upsampled`."""
     C, wrong = len(z), sides.ignore_index
-    memory = np.empty(C * size, z.dtype)
+    memory, factor = _allocate(C, size, z), np.ones_like(sides.factor)
     for b in range(tiles[0], tiles[1]):
         first = b * size
         last = min(first + size, target.size)
-        v, at, tile = (
-            _positions(last - first, z),
-            np.arange(first, last),
-            memory[: C * (last - first)].reshape((C, last - first)),
-        )
+        tile, v, at = _tile(memory, C, last - first)
+        for x in range(last - first):
+            at[x] = first + x
         found = _read_labels(target, weight, at, sides.ignore_index, C, v)
         wrong = found if found != sides.ignore_index else wrong
         for c in range(C):
             tile[c] = z[c, first:last]
         _softmax_of_logits(tile, sides, fields.prediction and not grad.size, v)
-        factor = np.ones_like(sides.factor)
         if not grad.size:
             _add_totals(sides, fields, v, totals)
             _write(v, at, losses)
@@ -740,8 +750,8 @@ def _same(z, target, weight, tiles, size, sides, fields, grads, totals, losses, 
             _add_means(tile, factor, grads, v)
         _make_factors(sides, grads, v)
         for c in range(C):
-            out = grad[c, first:last]
-            _gradient_row(tile[c], factor[c], grads.q[c], grads.soft_predicted, v, out)
+            _make_gradient(tile[c], factor[c], grads.q[c], grads.soft_predicted, v)
+            grad[c, first:last] = tile[c]
         for x in range(last - first):
             if v.y[x] >= 0:
                 grad[v.y[x], first + x] = v.loss[x]
@@ -751,11 +761,28 @@ def _same(z, target, weight, tiles, size, sides, fields, grads, totals, losses, 
 # --- classification: one position after the other, its classes side by side ---------------------
 
 
-@partial(_compiled, flags=_MAXIMA)
+@_jit
 def _maximum(row, start):
+    """In lanes: LLVM vectorises no maximum of floats over a row."""
+    lanes, whole = np.full(64, start), row.size // 64 * 64
+    for first in range(0, whole, 64):
+        part = row[first : first + 64]
+        for x in range(64):
+            lanes[x] = part[x] if part[x] > lanes[x] else lanes[x]
+    for x in range(whole, row.size):
+        start = row[x] if row[x] > start else start
+    return max(start, lanes.max())
+
+
+@partial(_compiled, flags=_SUMS)
+def _sum_exponentials(row, scale, top):
+    """In place."""
+    total = row.dtype.type(0)
     for c in range(row.size):
-        start = max(start, row[c])
-    return start
+        e = _exp(scale * (row[c] - top))
+        row[c] = e
+        total += e
+    return total
 
 
 @_jit
@@ -784,23 +811,23 @@ def _row_softmax(row, out, sides, fields, v, r):
     top = max(top, own)
     v.loss[r] = scale * (own - top)
     v.true[r] = _exp(v.loss[r])
-    for c in range(row.size):
-        out[c] = _exp(scale * (out[c] - top))
-    out[y] = 0
-    v.rest[r] = _sum(out)
+    out[y] = -np.inf
+    v.rest[r] = _sum_exponentials(out, scale, top)
 
 
 @_jit
 def _rows(z, target, weight, rows, size, sides, fields, grads, totals, losses, grad, edge):
     """Positions [first, last) of a classification batch; otherwise as :func:`_upsampled`."""
     C, wrong = z.shape[1], sides.ignore_index
-    memory = np.empty((size, C), z.dtype)
+    memory = _allocate(C, size, z)
     for first in range(rows[0], rows[1], size):
         last = min(first + size, rows[1])
-        v, at = _positions(last - first, z), np.arange(first, last)
+        _, v, at = _tile(memory, C, last - first)
+        for r in range(last - first):
+            at[r] = first + r
         found = _read_labels(target, weight, at, sides.ignore_index, C, v)
         wrong = found if found != sides.ignore_index else wrong
-        tile = grad[first:last] if grad.size else memory
+        tile = grad[first:last] if grad.size else memory.logits.reshape((size, C))
         for r in range(last - first):
             if v.y[r] >= 0:
                 _row_softmax(z[first + r], tile[r], sides, fields, v, r)
@@ -838,12 +865,16 @@ os.register_at_fork(after_in_child=_pools.clear)
 
 
 def _side_by_side(function: Callable, items: Sequence) -> list:
-    """``map`` in PyTorch's number of threads: the kernels let go of Python's lock."""
-    threads = min(torch.get_num_threads(), len(items))
-    if threads < 2:
-        return [function(item) for item in items]
+    """``map`` in PyTorch's number of threads: the kernels let go of Python's lock.
+
+    In threads of their own even if it is one: there numbers below 1e-38 become 0, which otherwise
+    take a processor a hundred times as long.
+    """
+    threads = torch.get_num_threads()
     if threads not in _pools:
-        _pools[threads] = ThreadPoolExecutor(threads, 'mmseg_recall')
+        _pools[threads] = ThreadPoolExecutor(
+            threads, 'mmseg_recall', torch.set_flush_denormal, (True,)
+        )
     return list(_pools[threads].map(function, items))
 
 
@@ -950,32 +981,37 @@ def _run(
             f"backend='numba' needs logits on the CPU, but they are on {logits.device}: use 'auto'"
         )
     z = logits.detach().to(compute_dtype(logits)).contiguous()
-    totals, grad = z.new_zeros(7, z.shape[1], dtype=torch.float64), torch.zeros_like(z)
+    totals, grad = z.new_zeros(7, z.shape[1], dtype=torch.float64), z.new_empty(0)
     if not target.numel():
-        return totals, grad
+        return totals, torch.zeros_like(z)
     kernel, shape, pieces, how = _plan(z, target, options)
-    nothing = z.new_empty(shape[0], 0)
+    nothing = z.new_empty(shape[0], *[0] * (len(shape) - 1))
+    shares_lines = grads is not None and kernel is _upsampled
+    if grads:
+        grad = torch.zeros_like(z) if shares_lines else torch.empty_like(z)
 
     def by_image(positions: Tensor | None) -> np.ndarray:
-        return (nothing if positions is None else positions.reshape(shape[0], -1)).numpy()
+        return (nothing if positions is None else positions).reshape(shape[0], -1).numpy()
 
     weight = options.position_weight
     images = z.view(shape).numpy(), by_image(target.long()), by_image(None if weight is None else weight.to(z))
-    out = by_image(losses), (grad.view(shape) if grads else z.new_empty(shape[0], *[0] * (len(shape) - 1))).numpy()
+    out = by_image(losses), (grad.view(shape) if grads else nothing).numpy()
     common = how, _sides(options, z), _fields(options), _grads(grads, z)
 
     def work(item: tuple[int, tuple[int, int]]) -> tuple:
         image, piece = item
-        sums, edge = np.zeros(totals.shape), np.zeros((shape[1], shape[-1]), images[0].dtype)
+        sums = np.zeros(totals.shape)
+        edge = np.zeros((shape[1], shape[-1] if shares_lines else 0), images[0].dtype)
         inputs, outputs = (array[image] for array in images), (array[image] for array in out)
         return kernel(*inputs, piece, *common, sums, *outputs, edge), sums, edge
 
     items = [(image, piece) for image in range(shape[0]) for piece in pieces]
-    for (image, piece), (wrong, sums, edge) in zip(items, _side_by_side(work, items)):
+    run = _side_by_side if z.numel() >= PIECE else map
+    for (image, piece), (wrong, sums, edge) in zip(items, run(work, items)):
         if wrong != options.ignore_index:
             raise wrong_label(wrong, z.shape[1], options.ignore_index)
         totals += torch.from_numpy(sums)
-        if grads and kernel is _upsampled:
+        if shares_lines:
             grad[image, :, max(how.cell[piece[0]] - 1, 0)] += torch.from_numpy(edge)
     return totals, grad
 
