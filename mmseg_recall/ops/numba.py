@@ -51,9 +51,9 @@ except ImportError as error:
 _FLAGS = dict(nogil=True, error_model='numpy', fastmath={'contract', 'nsz', 'arcp'})
 _SUMS = dict(_FLAGS, fastmath={'contract', 'nsz', 'arcp', 'reassoc'})
 #: Logits in a tile of the target's resolution, and its positions.
-TILE, LEAST, MOST = 2**16, 64, 1024
+TILE, LEAST, MOST = 2**16, 64, 512
 #: Rows of a classification batch in a tile.
-ROWS = 16
+ROWS = 8
 #: Pieces that threads share, if each has at least so many logits. They depend on shapes alone,
 #: so that any number of threads gives the same bits.
 PIECES, PIECE = 16, 2**15
@@ -496,16 +496,16 @@ def _make_factors(sides, grads, v):
 
 
 @_jit
-def _make_gradient(row, factor, q, soft_predicted, v):
-    """Of one class in place of its exponentials, except where it is the true one."""
+def _gradient(row, factor, q, soft_predicted, v, out):
+    """Of one class, except where it is the true one; ``out`` is not ``row``."""
     base, share = v.base, v.share
     if soft_predicted:
         q *= factor
         for x in range(row.size):
-            row[x] *= base[x] * factor + share[x] * q
+            out[x] = row[x] * (base[x] * factor + share[x] * q)
     else:
         for x in range(row.size):
-            row[x] *= base[x] * factor
+            out[x] = row[x] * (base[x] * factor)
 
 
 # --- upsampled logits: tiles are the rows of a run times the columns of a phase -----------------
@@ -630,11 +630,10 @@ def _upsampled_gradient(tile, factor, share, edge, t, step, grads, v, sums, line
     sums[:] = 0
     rows = tile.shape[1] // n
     for c in range(C):
-        row = tile[c]
-        _make_gradient(row, factor[c], grads.q[c], grads.soft_predicted, v)
+        _gradient(tile[c], factor[c], grads.q[c], grads.soft_predicted, v, v.rest)
         a, b = sums[0, c], sums[1, c]
         for i in range(rows):
-            part, below = row[i * n : (i + 1) * n], t + tile.dtype.type(i) * step
+            part, below = v.rest[i * n : (i + 1) * n], t + tile.dtype.type(i) * step
             for x in range(n):
                 a[x] += part[x]
                 b[x] += below * part[x]
@@ -750,8 +749,8 @@ def _same(z, target, weight, tiles, size, sides, fields, grads, totals, losses, 
             _add_means(tile, factor, grads, v)
         _make_factors(sides, grads, v)
         for c in range(C):
-            _make_gradient(tile[c], factor[c], grads.q[c], grads.soft_predicted, v)
-            grad[c, first:last] = tile[c]
+            out = grad[c, first:last]
+            _gradient(tile[c], factor[c], grads.q[c], grads.soft_predicted, v, out)
         for x in range(last - first):
             if v.y[x] >= 0:
                 grad[v.y[x], first + x] = v.loss[x]
@@ -775,12 +774,12 @@ def _maximum(row, start):
 
 
 @partial(_compiled, flags=_SUMS)
-def _sum_exponentials(row, scale, top):
-    """In place."""
+def _sum_exponentials(row, scale, top, out):
+    """``out`` is not ``row``."""
     total = row.dtype.type(0)
     for c in range(row.size):
         e = _exp(scale * (row[c] - top))
-        row[c] = e
+        out[c] = e
         total += e
     return total
 
@@ -794,7 +793,7 @@ def _first(row, value):
 
 
 @_jit
-def _row_softmax(row, out, sides, fields, v, r):
+def _row_softmax(row, shifted, out, sides, fields, v, r):
     """As :func:`_softmax_of_logits`; the class that is predicted instead only where it matters."""
     y, scale = v.y[r], row.dtype.type(sides.scale)
     lowest, own = row.dtype.type(-np.inf), row[y]
@@ -802,58 +801,60 @@ def _row_softmax(row, out, sides, fields, v, r):
     v.arg[r] = y if own > top else -1
     if not own > top and (own == top or fields.predicted):
         v.arg[r] = _first(row, top)
-    out[:] = row
     if sides.shifted:
         for c in range(row.size):
-            out[c] += sides.bias[c]
-        top = _maximum(out[y + 1 :], _maximum(out[:y], lowest))
+            shifted[c] = row[c] + sides.bias[c]
+        row = shifted
         own += sides.bias[y] - sides.margin[y]
+        top = _maximum(row[y + 1 :], _maximum(row[:y], lowest))
     top = max(top, own)
     v.loss[r] = scale * (own - top)
     v.true[r] = _exp(v.loss[r])
-    out[y] = -np.inf
-    v.rest[r] = _sum_exponentials(out, scale, top)
+    v.rest[r] = _sum_exponentials(row[:y], scale, top, out[:y])
+    v.rest[r] += _sum_exponentials(row[y + 1 :], scale, top, out[y + 1 :])
+    out[y] = 0
 
 
 @_jit
 def _rows(z, target, weight, rows, size, sides, fields, grads, totals, losses, grad, edge):
     """Positions [first, last) of a classification batch; otherwise as :func:`_upsampled`."""
     C, wrong = z.shape[1], sides.ignore_index
-    memory = _allocate(C, size, z)
+    memory, shifted, row = _allocate(1, size, z), np.empty(C, z.dtype), np.empty(C, z.dtype)
     for first in range(rows[0], rows[1], size):
         last = min(first + size, rows[1])
-        _, v, at = _tile(memory, C, last - first)
+        _, v, at = _tile(memory, 1, last - first)
         for r in range(last - first):
             at[r] = first + r
         found = _read_labels(target, weight, at, sides.ignore_index, C, v)
         wrong = found if found != sides.ignore_index else wrong
-        tile = grad[first:last] if grad.size else memory.logits.reshape((size, C))
+        v.rest[:], v.true[:], v.loss[:], v.mean[:] = 1, 1, 0, 0
         for r in range(last - first):
             if v.y[r] >= 0:
-                _row_softmax(z[first + r], tile[r], sides, fields, v, r)
-                v.mean[r] = _dot(tile[r], grads.q) if grads.soft_predicted else 0
-            else:
-                tile[r] = 0
-                v.rest[r], v.true[r], v.loss[r], v.mean[r] = 1, 1, 0, 0
+                out = grad[first + r] if grad.size else row
+                _row_softmax(z[first + r], shifted, out, sides, fields, v, r)
+                if fields.soft_predicted:
+                    share, of_class = v.weight[r] / (v.rest[r] + v.true[r]), totals[5]
+                    for c in range(C):
+                        of_class[c] += share * out[c]
+                if grads.soft_predicted:
+                    v.mean[r] = _dot(out, grads.q)
         if not grad.size:
             _add_totals(sides, fields, v, totals)
             _write(v, at, losses)
-            for r in range(last - first if fields.soft_predicted else 0):
-                share, row, out = v.weight[r] / (v.rest[r] + v.true[r]), tile[r], totals[5]
-                for c in range(C):
-                    out[c] += share * row[c]
             continue
         _make_factors(sides, grads, v)
         for r in range(last - first):
-            row, base, share = tile[r], v.base[r], v.share[r]
-            if grads.soft_predicted:
+            out, base, share = grad[first + r], v.base[r], v.share[r]
+            if v.y[r] < 0:
+                out[:] = 0
+            elif grads.soft_predicted:
                 for c in range(C):
-                    row[c] *= base + share * grads.q[c]
+                    out[c] *= base + share * grads.q[c]
             else:
                 for c in range(C):
-                    row[c] *= base
+                    out[c] *= base
             if v.y[r] >= 0:
-                row[v.y[r]] = v.loss[r]
+                out[v.y[r]] = v.loss[r]
     return wrong
 
 
@@ -963,7 +964,7 @@ def _plan(logits: Tensor, target: Tensor, options: Options) -> _Plan:
         return _Plan(_upsampled, logits.shape, runs, geometry)
     length = math.prod(size)
     if length == 1:
-        return _Plan(_rows, (1, N, C), [(0, N)], ROWS)
+        return _Plan(_rows, (1, N, C), _cut(N, min(4, N * C // PIECE)), ROWS)
     tile = min(length, max(LEAST, min(MOST, TILE // C)))
     return _Plan(_same, (N, C, length), _cut(-(-length // tile), pieces), tile)
 
