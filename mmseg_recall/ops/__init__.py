@@ -11,6 +11,12 @@ from .operator import position_cross_entropy
 from .reference import position_losses
 
 
+def _portable() -> operator.Passes:
+    from . import portable
+
+    return portable.PASSES
+
+
 def _streamed() -> operator.Passes:
     from . import streamed
 
@@ -34,6 +40,7 @@ def _triton() -> operator.Passes:
 BACKENDS = dict(
     reference=reference.class_totals,
     streamed=operator.register_backend('streamed', _streamed),
+    portable=operator.register_backend('portable', _portable),
     numba=operator.register_backend('numba', _numba),
     triton=operator.register_backend('triton', _triton),
 )

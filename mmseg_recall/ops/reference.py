@@ -47,15 +47,26 @@ def _class_totals(logits: Tensor, target: Tensor, options: Options) -> ClassTota
 def gradient(logits: Tensor, target: Tensor, options: Options, grads: ClassTotals) -> Tensor:
     """The gradient that the other backends compute, differentiable again.
 
-    The formula is derived in :mod:`.streamed`; ``grads`` are those of the totals, ``None`` where
-    the loss does not depend on one.
+    Per position with label y and weight w, with u = scale * (z + bias - margin[y] at y),
+    p = softmax(u), and s, i, q, f the gradients of the loss with respect to S, I, P, F:
+
+        dS = w d(-log p_y),  d(-log p_y)/du_j = p_j - 1[j=y]
+        dI = w d(p_y),       d(p_y)/du_j      = -p_y (p_j - 1[j=y])
+        dF = w d((1-p_y)^g * -log p_y),  / du_j = [(1-p_y)^g - g p_y (1-p_y)^(g-1) log p_y]
+                                                  (p_j - 1[j=y])
+        dP_k = w d(p_k),     sum_k q_k d(p_k)/du_j = p_j (q_j - sum_k q_k p_k)
+
+        a       = s_y - i_y p_y + f_y [(1-p_y)^g - g p_y (1-p_y)^(g-1) log p_y]
+        dL/dz_j = scale * w * ( p_j (a + q_j - sum_k q_k p_k) - a 1[j=y] )
+
+    ``grads`` are those of the totals, ``None`` where the loss does not depend on one.
     """
     with torch.autocast(logits.device.type, enabled=False):
         full, valid, y, weight = flat_positions(logits.to(compute_dtype(logits)), target, options)
         log_p = _scaled(full, y, options).log_softmax(1)
-        pull = _pull(log_p.gather(1, y[:, None])[:, 0], y, options.focal_gamma, grads)
-        p = log_p.exp()
-        flat = pull[:, None] * (p - is_class(y, full.shape[1]).to(p))
+        log_p_y, p = log_p.gather(1, y[:, None])[:, 0], log_p.exp()
+        a = pull(log_p_y, _one_minus_p(log_p_y.exp()), y, options.focal_gamma, grads)
+        flat = a[:, None] * (p - is_class(y, full.shape[1]).to(p))
         if grads.soft_predicted is not None:
             q = grads.soft_predicted
             flat = flat + p * (q - (p * q).sum(1, keepdim=True))
@@ -68,19 +79,19 @@ def gradient(logits: Tensor, target: Tensor, options: Options, grads: ClassTotal
         return result.to(logits.dtype)
 
 
-def _pull(log_p_y: Tensor, y: Tensor, gamma: float | None, grads: ClassTotals) -> Tensor:
+def pull(
+    log_p_y: Tensor, one_minus_p: Tensor, y: Tensor, gamma: float | None, grads: ClassTotals
+) -> Tensor:
     """s_y - i_y p_y + f_y [(1-p_y)^g - g p_y (1-p_y)^(g-1) log p_y]."""
-    pull = torch.zeros_like(log_p_y)
-    p_y = log_p_y.exp()
+    result, p_y = torch.zeros_like(log_p_y), log_p_y.exp()
     if grads.cross_entropy is not None:
-        pull = pull + grads.cross_entropy[y]
+        result = result + grads.cross_entropy[y]
     if grads.soft_true_positive is not None:
-        pull = pull - grads.soft_true_positive[y] * p_y
+        result = result - grads.soft_true_positive[y] * p_y
     if grads.focal is not None:
-        one_minus_p = _one_minus_p(p_y)
         slope = gamma * p_y * log_p_y * one_minus_p ** (gamma - 1)
-        pull = pull + grads.focal[y] * (one_minus_p**gamma - slope)
-    return pull
+        result = result + grads.focal[y] * (one_minus_p**gamma - slope)
+    return result
 
 
 def position_losses(logits: Tensor, target: Tensor, options: Options) -> tuple[Tensor, Tensor]:
