@@ -12,6 +12,7 @@ from mmengine.registry import DefaultScope
 if not torch.cuda.is_available():
     os.environ.setdefault('TRITON_INTERPRET', '1')
 
+from mmseg_recall import ops  # noqa: E402
 from mmseg_recall.ops import BACKENDS  # noqa: E402
 from tests.batches import SHAPES, make_batch  # noqa: E402
 from tests.triton_backend import use_triton  # noqa: E402
@@ -19,10 +20,10 @@ from tests.triton_backend import use_triton  # noqa: E402
 
 def pytest_addoption(parser):
     parser.addoption(
-        '--triton',
-        action='store_true',
-        help="all that the tests do through 'streamed' through 'triton' (slow where there is no "
-        'GPU: pytest --triton tests/test_losses tests/test_functional)',
+        '--backend',
+        choices=('portable', 'numba', 'triton'),
+        help="what 'auto' is in all tests ('triton' is slow where there is no GPU: "
+        'pytest --backend triton tests/test_losses tests/test_functional)',
     )
 
 
@@ -40,16 +41,21 @@ def _scope_of_the_library(request):
 
 
 @pytest.fixture(autouse=True)
-def _streamed_is_triton(request, monkeypatch):
-    if request.config.getoption('--triton'):
+def _automatic_backend(request, monkeypatch):
+    name = request.config.getoption('--backend')
+    if name == 'triton':
         use_triton(monkeypatch)
-        monkeypatch.setitem(BACKENDS, 'streamed', BACKENDS['triton'])
+    if name:
+        monkeypatch.setitem(BACKENDS, 'auto', BACKENDS[name])
+        monkeypatch.setattr(ops, 'automatic', lambda device: name)
 
 
-@pytest.fixture(params=sorted(BACKENDS))
+@pytest.fixture(params=['reference', 'portable', 'numba', 'triton'])
 def backend(request, monkeypatch):
     if request.param == 'triton':
         use_triton(monkeypatch)
+    if request.param == 'numba':
+        pytest.importorskip('numba')
     return request.param
 
 

@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 
 from .. import ops
-from ..ops import BACKENDS, ClassTotals, Options, has_triton
+from ..ops import BACKENDS, ClassTotals, Options
 from . import checks
 
-Backend = Literal['auto', 'reference', 'streamed', 'triton']
-BACKEND_NAMES = ('auto', *BACKENDS)
+Backend = Literal['auto', 'reference', 'portable', 'numba', 'triton']
+BACKEND_NAMES = tuple(BACKENDS)
 
 
 def class_totals(
@@ -55,10 +55,11 @@ def class_totals(
         focal_gamma: gamma >= 0 of F; without it F is ``None``.
         align_corners: Passed on to the bilinear upsampling, as in
             :func:`torch.nn.functional.interpolate`.
-        backend: ``'reference'`` (plain autograd), ``'streamed'`` (strips that fit in the cache,
-            once differentiable), ``'triton'`` (the same fused, for CUDA) or ``'auto'``: triton for
-            CUDA tensors where it is installed, else streamed, unless a gradient is wanted for
-            ``class_bias``, ``target_margin`` or ``position_weight``.
+        backend: ``'reference'`` (plain autograd), ``'portable'`` (strip by strip in PyTorch
+            operations), ``'numba'`` (compiled for the CPU), ``'triton'`` (compiled for CUDA) or
+            ``'auto'``: of the latter two the one for the device, where it is installed and, on a
+            GPU, has been found correct and faster; else portable. Where a gradient is wanted for
+            ``class_bias``, ``target_margin`` or ``position_weight``, it is the reference.
 
     Returns:
         :class:`ClassTotals`: ``(C,)`` tensors ``support`` (N), ``true_positive`` (TP),
@@ -69,7 +70,7 @@ def class_totals(
         ValueError: For shapes that do not match, arguments outside their range and, on CPU, a
             label outside [0, C) that is not ``ignore_index`` (on CUDA: a device-side assert).
         TypeError: For wrong types and dtypes, soft targets among them.
-        ImportError: For ``backend='triton'`` where Triton is not installed.
+        ImportError: For ``backend='numba'`` or ``'triton'`` where that is not installed.
 
     Examples:
         >>> import torch
@@ -101,7 +102,7 @@ def select_totals(
 ) -> ClassTotals:
     """:func:`class_totals` for a loss that reads only ``fields``: the others cost nothing."""
     checked = checked_options(logits, target, fields, **options)
-    return BACKENDS[_choose(backend, logits, checked)](logits, target, checked)
+    return BACKENDS[_choose(backend, checked)](logits, target, checked)
 
 
 @torch.no_grad()
@@ -122,7 +123,7 @@ def position_cross_entropy(logits: Tensor, target: Tensor, **options) -> Tensor:
         tensor([ 0.6931, -1.0000])
     """
     checked = checked_options(logits, target, ('cross_entropy',), **options)
-    return ops.position_cross_entropy(logits, target, checked, 'streamed')
+    return ops.position_cross_entropy(logits, target, checked, 'auto')
 
 
 def position_losses(logits: Tensor, target: Tensor, **options) -> tuple[Tensor, Tensor]:
@@ -179,7 +180,7 @@ def checked_options(
     )
 
 
-def _choose(backend: Backend, logits: Tensor, options: Options) -> str:
+def _choose(backend: Backend, options: Options) -> str:
     checks.choice('backend', backend, BACKEND_NAMES)
     sides = dict(
         class_bias=options.class_bias,
@@ -188,8 +189,6 @@ def _choose(backend: Backend, logits: Tensor, options: Options) -> str:
     )
     learned = [name for name, side in sides.items() if side is not None and side.requires_grad]
     if not learned or not torch.is_grad_enabled():
-        if backend == 'auto':
-            return 'triton' if logits.is_cuda and has_triton() else 'streamed'
         return backend
     if backend not in ('auto', 'reference'):
         raise ValueError(

@@ -1,6 +1,9 @@
 """Backends of :func:`mmseg_recall.functional.class_totals`, one contract for all of them."""
 
+import importlib
+import time
 import warnings
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -11,77 +14,82 @@ from .operator import position_cross_entropy
 from .reference import position_losses
 
 
-def _portable() -> operator.Passes:
-    from . import portable
-
-    return portable.PASSES
-
-
-def _streamed() -> operator.Passes:
-    from . import streamed
-
-    return streamed.PASSES
-
-
-def _numba() -> operator.Passes:
-    from . import numba
-
-    return numba.PASSES
-
-
-def _triton() -> operator.Passes:
-    # Imported where it is used: it takes a second, and Triton need not be installed.
-    from . import triton
-
-    return triton.PASSES
+def _passes_of(name: str, device: torch.device | None = None) -> operator.Passes:
+    # Imported where it is used: a compiler takes a second, and need not be installed. And 'auto'
+    # is resolved in there, where torch.compile does not look.
+    name = automatic(device) if name == 'auto' else name
+    return importlib.import_module(f'.{name}', __name__).PASSES
 
 
 #: Each takes ``(logits, target, options)`` and gives :class:`ClassTotals`.
-BACKENDS = dict(
-    reference=reference.class_totals,
-    streamed=operator.register_backend('streamed', _streamed),
-    portable=operator.register_backend('portable', _portable),
-    numba=operator.register_backend('numba', _numba),
-    triton=operator.register_backend('triton', _triton),
-)
+BACKENDS = {
+    'auto': operator.register_backend('auto', partial(_passes_of, 'auto')),
+    'reference': reference.class_totals,
+    'portable': operator.register_backend('portable', partial(_passes_of, 'portable')),
+    'numba': operator.register_backend('numba', partial(_passes_of, 'numba')),
+    'triton': operator.register_backend('triton', partial(_passes_of, 'triton')),
+}
 
-_found_triton: bool | None = None
+#: What has been found out about the compiled ones.
+_found: dict[str, bool] = {}
+
+
+def automatic(device: torch.device) -> str:
+    """The fastest backend for tensors on this device, of those that can be used."""
+    if device.type == 'cpu' and has_numba():
+        return 'numba'
+    return 'triton' if device.type == 'cuda' and has_triton() else 'portable'
+
+
+def has_numba() -> bool:
+    """Whether the backend ``'numba'`` can be used: it is installed."""
+    if 'numba' not in _found:
+        _found['numba'] = _is_installed('numba')
+    return _found['numba']
 
 
 def has_triton() -> bool:
-    """Whether the backend ``'triton'`` can be used: it is installed, and correct on this GPU."""
-    # Looked for once; torch.compile warns about functools.cache.
-    global _found_triton
-    if _found_triton is None:
-        _found_triton = _find_triton()
-    return _found_triton
+    """Whether the backend ``'triton'`` can be used: it is installed, correct and fast on this GPU.
+
+    With a GPU it is run once: the results of a small batch must be those of the reference, and a
+    larger one must be faster than with ``'portable'``.
+    """
+    if 'triton' not in _found:
+        _found['triton'] = _is_installed('triton') and (
+            not torch.cuda.is_available() or _serves('triton', 'cuda')
+        )
+    return _found['triton']
 
 
-def _find_triton() -> bool:
+def _is_installed(name: str) -> bool:
     try:
-        _triton()
+        _passes_of(name)
     except ImportError:
         return False
-    if not torch.cuda.is_available():
-        return True
+    return True
+
+
+def _serves(backend: str, device: str) -> bool:
     try:
-        correct, problem = _agrees_with_reference('triton', 'cuda'), 'its results differ'
+        problem = ''
+        if not _agrees_with_reference(backend, device):
+            problem = 'its results differ'
+        elif not _is_faster(backend, 'portable', device):
+            problem = 'it is slower'
     except Exception as error:  # whatever a compiler or driver may raise: there is another backend
-        correct, problem = False, f'{type(error).__name__}: {error}'
-    if not correct:
+        problem = f'{type(error).__name__}: {error}'
+    if problem:
         warnings.warn(
-            "backend 'triton' does not work on this GPU, 'streamed' is used instead; please "
+            f"backend '{backend}' does not serve on this GPU, 'portable' is used instead; please "
             f'report it: {problem}',
             stacklevel=4,
         )
-    return correct
+    return not problem
 
 
 def _agrees_with_reference(backend: str, device: torch.device | str) -> bool:
     """Whether totals and gradient of a small batch are those of the reference on this device."""
-    generator = torch.Generator().manual_seed(0)
-    low = torch.randn(2, 5, 3, 4, generator=generator).to(device)
-    target = torch.randint(0, 5, (2, 7, 9), generator=generator).to(device)
+    low, target = _batch((2, 5, 3, 4), (2, 7, 9), device)
     target[:, 0] = 255
     options = Options(255, None, None, 1.0, None, 2.0, False, frozenset(ClassTotals._fields))
 
@@ -94,10 +102,36 @@ def _agrees_with_reference(backend: str, device: torch.device | str) -> bool:
     return torch.allclose(results(backend), results('reference'), rtol=1e-4, atol=1e-4)
 
 
+def _is_faster(backend: str, other: str, device: torch.device | str) -> bool:
+    """Whether both passes of recall loss over 512 x 512 positions take less time."""
+    logits, target = _batch((1, 19, 64, 64), (1, 512, 512), device)
+    fields = frozenset(('support', 'true_positive', 'cross_entropy'))
+    options = Options(255, None, None, 1.0, None, None, False, fields)
+
+    def seconds(name: str) -> float:
+        start = time.perf_counter()
+        totals = BACKENDS[name](logits.requires_grad_(), target, options)
+        totals.cross_entropy.sum().backward()
+        if logits.is_cuda:
+            torch.cuda.synchronize()
+        return time.perf_counter() - start
+
+    rounds = [(seconds(backend), seconds(other)) for _ in range(4)][1:]  # the first one compiles
+    return min(ours for ours, _ in rounds) < min(theirs for _, theirs in rounds)
+
+
+def _batch(shape: tuple, size: tuple, device: torch.device | str) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(shape, generator=generator)
+    target = torch.randint(0, shape[1], size, generator=generator)
+    return logits.to(device), target.to(device)
+
+
 __all__ = [
     'BACKENDS',
     'ClassTotals',
     'Options',
+    'has_numba',
     'has_triton',
     'position_cross_entropy',
     'position_losses',

@@ -22,7 +22,7 @@ from .contract import DIFFERENTIABLE, ClassTotals, Options, compute_dtype
 #: ``losses(logits, target, options)`` -log p_y of each position.
 Passes = dict[str, Callable]
 
-_passes: dict[str, Callable[[], Passes]] = {}
+_passes: dict[str, Callable[[torch.device], Passes]] = {}
 
 _ARGUMENTS = (
     'Tensor logits, Tensor target, int ignore_index, Tensor? class_bias, Tensor? target_margin, '
@@ -35,8 +35,8 @@ _library.define(f'class_totals_backward(Tensor grad, {_ARGUMENTS}) -> Tensor')
 _library.define(f'position_cross_entropy({_ARGUMENTS}) -> Tensor')
 
 
-def register_backend(name: str, passes: Callable[[], Passes]) -> Callable:
-    """Make a backend of its passes, which are asked for when it is first used."""
+def register_backend(name: str, passes: Callable[[torch.device], Passes]) -> Callable:
+    """Make a backend of its passes, which are asked for, by device, when it is used."""
     _passes[name] = passes
 
     def backend(logits: Tensor, target: Tensor, options: Options) -> ClassTotals:
@@ -76,16 +76,20 @@ def _ordered(options: Options) -> list[str]:
     return [name for name in ClassTotals._fields if name in options.fields]
 
 
-def _unflat(arguments: tuple) -> tuple[Options, Passes]:
-    *options, fields, backend = arguments
-    return Options(*options, frozenset(fields.split(','))), _passes[backend]()
+def _options(arguments: tuple) -> Options:
+    *options, fields, _ = arguments
+    return Options(*options, frozenset(fields.split(',')))
+
+
+def _passes_for(logits: Tensor, arguments: tuple) -> Passes:
+    return _passes[arguments[-1]](logits.device)
 
 
 # --- what the operators do ----------------------------------------------------------------------
 
 
 def _forward(logits: Tensor, target: Tensor, *arguments) -> Tensor:
-    options, passes = _unflat(arguments)
+    options, passes = _options(arguments), _passes_for(logits, arguments)
     with torch.autocast(logits.device.type, enabled=False):
         totals = passes['forward'](logits, target, options)
     return _stacked(totals)
@@ -96,7 +100,7 @@ def _stacked(totals: ClassTotals) -> Tensor:
 
 
 def _backward(grad: Tensor, logits: Tensor, target: Tensor, *arguments) -> Tensor:
-    options, passes = _unflat(arguments)
+    options, passes = _options(arguments), _passes_for(logits, arguments)
     with torch.autocast(logits.device.type, enabled=False):
         return passes['backward'](logits, target, options, _grads_of_totals(grad, options))
 
@@ -107,7 +111,7 @@ def _grads_of_totals(grad: Tensor, options: Options) -> ClassTotals:
 
 
 def _losses(logits: Tensor, target: Tensor, *arguments) -> Tensor:
-    options, passes = _unflat(arguments)
+    options, passes = _options(arguments), _passes_for(logits, arguments)
     with torch.autocast(logits.device.type, enabled=False):
         return passes['losses'](logits, target, options)
 
@@ -156,7 +160,7 @@ class _Differentiable(torch.autograd.Function):
             grads = torch.ops.mmseg_recall.class_totals_backward(grad, logits, target, *arguments)
             return grads, *nothing
         # Somebody wants to differentiate the gradient.
-        options, _ = _unflat(arguments)
+        options = _options(arguments)
         return reference.gradient(
             logits, target, options, _grads_of_totals(grad, options)
         ), *nothing
@@ -165,7 +169,7 @@ class _Differentiable(torch.autograd.Function):
 def _with_gradient(logits: Tensor, target: Tensor, *arguments) -> Tensor:
     if torch._C._are_functorch_transforms_active():
         # There an operator can't be an autograd.Function.
-        return _stacked(reference.class_totals(logits, target, _unflat(arguments)[0]))
+        return _stacked(reference.class_totals(logits, target, _options(arguments)))
     return _Differentiable.apply(logits, target, *arguments)
 
 

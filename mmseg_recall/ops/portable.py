@@ -108,14 +108,13 @@ class _Strip(NamedTuple):
 def _strips(
     source: _Same | _Upsampled, target: Tensor, options: Options, predict: bool = False
 ) -> Iterator[tuple[_Span, _Strip]]:
-    images = 1 if target.ndim == 1 else len(target)
-    labels, weights = target.reshape(images, -1), options.position_weight
+    labels, weights = _by_image(target), options.position_weight
     for span in source.spans():
         z = source.read(span)
         valid, y = split_labels(labels[span.image, span.positions], len(z), options.ignore_index)
         weight = valid.to(z.dtype)
         if weights is not None:
-            given = weights.reshape(images, -1)[span.image, span.positions].to(z.dtype)
+            given = _by_image(weights)[span.image, span.positions].to(z.dtype)
             weight = torch.where(valid, given, 0)
         yield span, _softmax(z, y, weight, options, predict)
 
@@ -194,7 +193,7 @@ def _add(name: str, total: Tensor, strip: _Strip, options: Options) -> None:
 
 def _backward(logits: Tensor, target: Tensor, options: Options, grads: ClassTotals) -> Tensor:
     """The gradient with respect to the logits, from those with respect to the totals."""
-    gradient = torch.zeros_like(logits, dtype=compute_dtype(logits))
+    gradient = logits.new_zeros(logits.shape, dtype=compute_dtype(logits))
     source = _source(logits, target, options)
     for span, strip in _strips(source, target, options):
         source.write(gradient, span, _gradient(strip, options, grads))
@@ -219,11 +218,15 @@ def _gradient(strip: _Strip, options: Options, grads: ClassTotals) -> Tensor:
 def _losses(logits: Tensor, target: Tensor, options: Options) -> Tensor:
     """-log p_y of each position in the shape of ``target``, -1 where it does not count."""
     result = torch.empty(target.shape, dtype=compute_dtype(logits), device=target.device)
-    images = result.view(1 if target.ndim == 1 else len(target), -1)
+    images = _by_image(result)
     for span, strip in _strips(_source(logits, target, options), target, options):
         losses = torch.where(strip.weight != 0, -strip.log_p_y, -1.0)
         images[span.image, span.positions] = losses
     return result
+
+
+def _by_image(positions: Tensor) -> Tensor:
+    return positions[None] if positions.ndim == 1 else positions.flatten(1)
 
 
 def _source(logits: Tensor, target: Tensor, options: Options) -> _Same | _Upsampled:

@@ -9,7 +9,6 @@ from mmseg_recall.ops.contract import DIFFERENTIABLE
 from tests.against_reference import assert_equal_results, totals_and_gradient
 from tests.batches import make_batch
 from tests.tolerances import FLOAT64
-from tests.triton_backend import use_triton
 
 NOT_FINITE = {
     'nan': torch.tensor([0.0, torch.nan, 0.0, 0.0, 0.0]),
@@ -26,13 +25,6 @@ OPTIONS = [
         align_corners=True,
     ),
 ]
-
-
-@pytest.fixture(params=['reference', 'streamed', 'triton'])
-def backend(request, monkeypatch):
-    if request.param == 'triton':
-        use_triton(monkeypatch)
-    return request.param
 
 
 def with_one_position(logits, target, value, align_corners=False):

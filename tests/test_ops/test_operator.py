@@ -72,7 +72,7 @@ def test_export(small):
     torch.testing.assert_close(program.module()(*small), Loss()(*small), **FLOAT64)
 
 
-@pytest.mark.parametrize('backend', ['auto', 'streamed'])
+@pytest.mark.parametrize('backend', ['auto', 'portable'])
 def test_second_derivatives(small, backend):
     """Those of a gradient penalty, which a gradient that counts as constant gets wrong."""
     logits, target = small
