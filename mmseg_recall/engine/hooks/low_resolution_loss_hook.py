@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import types
 import warnings
 
 from mmengine.hooks import Hook
@@ -10,7 +9,7 @@ from mmengine.registry import HOOKS
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 
 from ...functional import checks
-from ...models.heads.low_resolution import loss_by_feat, why_not
+from ...models.heads.low_resolution import serve, why_not
 
 
 @HOOKS.register_module()
@@ -58,7 +57,7 @@ class LowResolutionLossHook(Hook):
         for name, head in heads.items():
             reason = why_not(head)
             if not reason:
-                head.loss_by_feat = types.MethodType(loss_by_feat, head)
+                serve(head)
             elif self.unsupported == 'stock':
                 warnings.warn(f'{name} upsamples its logits as before: {reason}', stacklevel=2)
             else:
