@@ -14,7 +14,7 @@ from ...models.heads.low_resolution import serve, why_not
 
 @HOOKS.register_module()
 class LowResolutionLossHook(Hook):
-    """Train every stock decode head without upsampling its logits.
+    """Train MMSegmentation's decode heads without upsampling their logits.
 
     MMSegmentation resizes the logits to the labels' resolution, copies them in every loss, and
     sorts them once more for ``acc_seg``. With this hook the losses get the logits as the head made
@@ -22,9 +22,16 @@ class LowResolutionLossHook(Hook):
     ``acc_seg`` comes from it too. Names in checkpoints and logs, values and gradients stay the
     same, up to rounding.
 
-    It serves decode and auxiliary heads that compute their losses as ``BaseDecodeHead`` does,
-    without a pixel sampler, with the losses of this package and MMSegmentation's
-    ``CrossEntropyLoss`` (softmax, without ``class_weight``), alone or in lists.
+    It serves decode and auxiliary heads whose losses come from ``BaseDecodeHead.loss_by_feat``,
+    once or for each of several outputs (DANet, EncNet, K-Net, heads of your own that call
+    ``super().loss_by_feat``), and those of DDRNet and PIDNet. PointRend's point head, which
+    upsamples nothing, stays as it is.
+
+    The losses of this package take such logits, and of MMSegmentation ``CrossEntropyLoss`` (a mean
+    of the softmax, or of the sigmoid of one channel), ``OhemCrossEntropy``, ``TverskyLoss``, and
+    ``DiceLoss`` with ``naive_dice=True, use_sigmoid=False``. In a list with one of them any other
+    loss (``LovaszLoss``, ``DiceLoss`` as it is by default) gets upsampled logits, made once. A
+    pixel sampler looks at upsampled logits too, without their gradient.
 
     Args:
         unsupported: What a head that can't be served gets: ``'error'``, or ``'stock'`` to leave it

@@ -12,7 +12,7 @@ from mmseg.models.losses import CrossEntropyLoss, DiceLoss, OhemCrossEntropy, Tv
 from mmseg.models.utils import resize
 from torch import Tensor, nn
 
-from ...functional import ClassTotals, position_cross_entropy, select_totals
+from ...functional import ClassTotals, position_cross_entropy, select_totals, tversky_index
 from ...losses.base import BaseLoss, two_class_logits
 
 #: What the logged accuracy is made of.
@@ -36,7 +36,7 @@ def why_not(head: BaseDecodeHead) -> str | None:
         return 'its ignore_index is None'
     losses = _losses(head)
     if not any(_takes_low_resolution(head, loss) for loss in losses):
-        names = ', '.join(type(loss).__name__ for loss in losses)
+        names = ', '.join(map(_described, losses))
         return f'nothing in its loss_decode ({names}) takes logits of a lower resolution'
     return None
 
@@ -189,6 +189,11 @@ def _losses(head: BaseDecodeHead) -> list[nn.Module]:
     return list(head.loss_decode) if several else [head.loss_decode]
 
 
+def _described(loss: nn.Module) -> str:
+    sigmoid = getattr(loss, 'use_sigmoid', False)
+    return type(loss).__name__ + ('(use_sigmoid=True)' if sigmoid else '')
+
+
 def _takes_low_resolution(head: BaseDecodeHead, loss: nn.Module) -> bool:
     if isinstance(loss, BaseLoss):
         return loss.ignore_index in (None, head.ignore_index)
@@ -294,9 +299,9 @@ def _tversky(loss: TverskyLoss, batch: _Batch) -> Tensor:
 
 
 def _tversky_index(loss: TverskyLoss, totals: ClassTotals) -> Tensor:
-    hits = totals.soft_true_positive
-    errors = loss.alpha * (totals.soft_predicted - hits) + loss.beta * (totals.support - hits)
-    return (hits + loss.smooth) / (hits + errors + loss.smooth)
+    # What smooths both parts of the fraction is one more position that is predicted right.
+    counts = totals.soft_true_positive, totals.support, totals.soft_predicted
+    return tversky_index(*(count + loss.smooth for count in counts), loss.alpha, loss.beta)
 
 
 def _per_image(fields: tuple[str, ...], batch: _Batch) -> list[ClassTotals]:

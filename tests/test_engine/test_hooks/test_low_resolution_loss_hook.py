@@ -3,6 +3,7 @@
 import copy
 import json
 import pickle
+import re
 import types
 
 import pytest
@@ -20,9 +21,9 @@ from torch.nn.functional import cross_entropy, interpolate
 
 from mmseg_recall.engine.hooks.low_resolution_loss_hook import LowResolutionLossHook
 from mmseg_recall.losses import LOSSES
-from mmseg_recall.models.heads.low_resolution import serve, why_not
-from tests.tolerances import FLOAT64, assert_within_budget
-from tests.toy_runner import toy_config
+from mmseg_recall.models.heads.low_resolution import LowResolution, serve, why_not
+from tests.tolerances import FLOAT64, assert_relative, assert_within_budget
+from tests.toy_runner import build_toy_runner, toy_config
 
 SCOPE = 'mmseg'
 
@@ -33,6 +34,7 @@ CLASS_WEIGHT = [1.0, 2.0, 0.5, 3.0, 0.0]
 OHEM = dict(type='OhemCrossEntropy', thres=0.2, min_kept=50, class_weight=CLASS_WEIGHT)
 NAIVE_DICE = dict(type='DiceLoss', naive_dice=True, use_sigmoid=False, eps=0.1, loss_weight=3.0)
 TVERSKY = dict(type='TverskyLoss', alpha=0.4, beta=0.6, smooth=0.3)
+LOVASZ = dict(type='LovaszLoss', reduction='none')
 SAMPLER = dict(type='OHEMPixelSampler', thresh=0.2, min_kept=50)
 OF_LOSS = {
     'BalancedSoftmaxLoss': dict(class_counts=[9, 7, 5, 3, 1]),
@@ -173,7 +175,7 @@ def test_class_weight(avg_non_ignore):
 @pytest.mark.parametrize('classes', ['present', 'all'])
 def test_lovasz_in_a_list(classes):
     """It knows float32 alone. Its logits are upsampled once, cross entropy's not."""
-    losses = [CE, dict(type='LovaszLoss', classes=classes, reduction='none'), RECALL]
+    losses = [CE, dict(LOVASZ, classes=classes), RECALL]
     head, ((features,), samples) = make_head(losses).float(), make_batch()
     stock, served = both_ways(head, ((features.float(),), samples))
     for name, value in stock[0].items():
@@ -274,6 +276,16 @@ def head_of(name):
 @pytest.mark.parametrize('name', HEADS)
 def test_heads_with_several_outputs(name):
     assert_same(*both_ways(*head_of(name)))
+
+
+@pytest.mark.parametrize('name', HEADS)
+def test_heads_with_several_outputs_in_float32(name):
+    head, (features, samples) = head_of(name)
+    stock, served = both_ways(head.float(), ([part.float() for part in features], samples))
+    for key, value in stock[0].items():
+        torch.testing.assert_close(served[0][key], value, rtol=1e-6, atol=1e-6)
+    before, after = (torch.cat([one.flatten() for one in both[1]]) for both in (stock, served))
+    assert_relative(after, before, 1e-5)
 
 
 def test_ohem_keeps_the_positions_below_its_threshold():
@@ -378,6 +390,7 @@ def test_no_tensor_of_full_resolution(monkeypatch):
 
 # --- the hook, in real trainings ------------------------------------------------------------------
 
+LOGGED = ('decode.loss_recall', 'decode.loss_dice', 'decode.acc_seg')
 AUXILIARY = dict(
     type='FCNHead',
     in_channels=32,
@@ -424,6 +437,25 @@ def test_training_logs_and_checkpoints_stay_the_same(tmp_path):
         assert served[0][name] == pytest.approx(stock[0][name], rel=1e-5), name
 
 
+def test_with_the_replace_loss_hook(tmp_path):
+    """In any order: the losses are replaced before the training starts."""
+    replace = dict(type='ReplaceLossHook', loss=RECALL)
+    low = dict(type='LowResolutionLossHook')
+    logged = {}
+    for name, hooks in dict(stock=[replace], before=[replace, low], after=[low, replace]).items():
+        losses = [CE, dict(type='DiceLoss')]
+        once = {'train_cfg.max_iters': 1, 'default_hooks.checkpoint': None}
+        runner = build_toy_runner(tmp_path / name, losses, custom_hooks=hooks, **once)
+        runner.train()
+        head = runner.model.decode_head
+        assert [type(loss).__name__ for loss in head.loss_decode] == ['RecallLoss', 'DiceLoss']
+        assert isinstance(head, LowResolution) == (name != 'stock')
+        messages = runner.message_hub.log_scalars
+        logged[name] = {key: messages[f'train/{key}'].current() for key in LOGGED}
+    assert logged['before'] == pytest.approx(logged['stock'], rel=1e-5)
+    assert logged['after'] == logged['before']
+
+
 class OwnWay(FCNHead):
     def loss_by_feat(self, seg_logits, batch_data_samples):
         return dict(loss_own=seg_logits.mean())
@@ -436,13 +468,12 @@ def own_way():
 REFUSED = {
     'OwnWay computes its losses in a way of its own': own_way,
     'its ignore_index is None': lambda: make_head(ignore_index=None),
-    'nothing in its loss_decode .DiceLoss, LovaszLoss. takes logits of a lower res': lambda: (
-        make_head([dict(type='DiceLoss'), dict(type='LovaszLoss', reduction='none')])
-    ),
-    'nothing in its loss_decode .CrossEntropyLoss. takes logits of a lower res': lambda: make_head(
+    'nothing in its loss_decode (DiceLoss(use_sigmoid=True), LovaszLoss) takes logits of a lower '
+    'resolution': lambda: make_head([dict(type='DiceLoss'), LOVASZ]),
+    'nothing in its loss_decode (CrossEntropyLoss(use_sigmoid=True)) takes': lambda: make_head(
         dict(CE, use_sigmoid=True)
     ),
-    'nothing in its loss_decode .CrossEntropyLoss. takes logits of a lower re': lambda: make_head(
+    'nothing in its loss_decode (CrossEntropyLoss) takes': lambda: make_head(
         CE, num_classes=2, out_channels=1, threshold=0.3
     ),
 }
@@ -452,9 +483,11 @@ REFUSED = {
 def test_a_head_it_cannot_serve(reason):
     with DefaultScope.overwrite_default_scope('mmseg'):
         runner = runner_of(REFUSED[reason]())
-    with pytest.raises(ValueError, match=f'cannot serve decode_head: {reason}.*unsupported='):
+    with pytest.raises(
+        ValueError, match=f'cannot serve decode_head: {re.escape(reason)}.*unsuppor'
+    ):
         LowResolutionLossHook().before_train(runner)
-    with pytest.warns(UserWarning, match=f'decode_head upsamples .* as before: {reason}') as seen:
+    with pytest.warns(UserWarning, match=f'decode_head .* as before: {re.escape(reason)}') as seen:
         LowResolutionLossHook(unsupported='stock').before_train(runner)
     assert len(seen) == 1
     assert type(runner.model.decode_head) in (OwnWay, FCNHead)
