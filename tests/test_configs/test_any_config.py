@@ -158,7 +158,6 @@ AT_LOW_RESOLUTION = (
     'pidnet/pidnet-s_2xb6-120k_1024x1024-cityscapes',
     'point_rend/pointrend_r50_4xb2-80k_cityscapes-512x1024',
     'stdc/stdc1_4xb12-80k_cityscapes-512x1024',
-    'unet/unet-s5-d16_fcn_4xb4-ce-1.0-dice-3.0-40k_drive-64x64',
 )
 NEEDS_MMPRETRAIN = ('convnext', 'poolformer')
 SMALL_IMAGES = {'model.backbone.img_size': (64, 64)}

@@ -91,7 +91,7 @@ class LowResolution(BaseDecodeHead):
         return result | dict(acc_seg=accuracy)
 
     def __reduce__(self):
-        # Its class has no place in a module where pickle could find it.
+        # Its class was made for it: pickle could not find it by its name.
         return _served, (type(self).__mro__[1],), self.__dict__
 
 

@@ -358,7 +358,8 @@ def test_all_ignored():
     assert all((gradient == 0).all() for gradient in served[1])
 
 
-def test_no_tensor_of_full_resolution(monkeypatch):
+@pytest.mark.parametrize('name', ['FCNHead', 'DAHead', 'DDRHead', 'PIDHead'])
+def test_no_tensor_of_full_resolution(monkeypatch, name):
     """No operation makes what has the size of the upsampled logits, at strips of a small size."""
     from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -377,7 +378,11 @@ def test_no_tensor_of_full_resolution(monkeypatch):
                     self.size = max(self.size, part.numel())
             return result
 
-    head, batch = make_head(LISTS['with stock CE']), make_batch(shape=(96, 96))
+    if name == 'FCNHead':
+        head, batch = make_head(LISTS['with stock CE']), make_batch(shape=(96, 96))
+    else:
+        head, _ = head_of(name)
+        batch = make_batch(channels=HEADS[name][1], shape=(96, 96))
     sizes = []
     for one in (head, low_resolution(head)):
         with Largest() as largest:
