@@ -2,6 +2,7 @@
 
 import copy
 import importlib.util
+import types
 from functools import lru_cache
 from pathlib import Path
 
@@ -20,8 +21,10 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch.nn.functional import grid_sample
 
+from mmseg_recall.engine.hooks.low_resolution_loss_hook import LowResolutionLossHook
 from mmseg_recall.engine.hooks.replace_loss_hook import replace_losses
 from mmseg_recall.losses import RecallLoss
+from tests.tolerances import assert_relative
 
 SCOPE = 'mmseg'
 
@@ -142,6 +145,19 @@ THROUGH_THE_HOOK = (
     'swin/swin-tiny-patch4-window7-in1k-pre_upernet_8xb2-160k_ade20k-512x512',
     'twins/twins_svt-b_uperhead_8xb2-160k_ade20k-512x512',
     'vit/vit_deit-b16_upernet_8xb2-80k_ade20k-512x512',
+)
+#: For LowResolutionLossHook: several outputs, lists of losses, class weights, pixel samplers.
+AT_LOW_RESOLUTION = (
+    'cgnet/cgnet_fcn_4xb4-60k_cityscapes-680x680',
+    'danet/danet_r50-d8_4xb2-40k_cityscapes-512x1024',
+    'ddrnet/ddrnet_23-slim_in1k-pre_2xb6-120k_cityscapes-1024x1024',
+    'deeplabv3/deeplabv3_r101-d16-mg124_4xb2-40k_cityscapes-512x1024',
+    'encnet/encnet_r50-d8_4xb2-40k_cityscapes-512x1024',
+    'knet/knet-s3_r50-d8_fcn_8xb2-adamw-80k_ade20k-512x512',
+    'ocrnet/ocrnet_hr18s_4xb2-40k_cityscapes-512x1024',
+    'pidnet/pidnet-s_2xb6-120k_1024x1024-cityscapes',
+    'point_rend/pointrend_r50_4xb2-80k_cityscapes-512x1024',
+    'stdc/stdc1_4xb12-80k_cityscapes-512x1024',
 )
 NEEDS_MMPRETRAIN = ('convnext', 'poolformer')
 SMALL_IMAGES = {'model.backbone.img_size': (64, 64)}
@@ -278,6 +294,42 @@ def test_trains_through_the_hook(config):
     size = LARGE if config.startswith('mobilenet_v3') else SIZE
     losses = step(model, model.decode_head.num_classes, size)
     assert sum('loss_recall' in key for key in losses) == len(rows)
+
+
+@pytest.mark.parametrize('config', AT_LOW_RESOLUTION, ids=lambda config: config.split('/')[0])
+@pytest.mark.filterwarnings('ignore')
+def test_low_resolution_is_the_same(config, point_sample):
+    """As it is shipped: every loss and its name, and the gradient.
+
+    In float64: batch norm of a few small images makes large differences of float32's roundings.
+    PointRend's points are float32.
+    """
+    dtype = torch.float32 if config.startswith('point_rend') else torch.float64
+    stock = build(config, {}).to(dtype).train()
+    for part in stock.modules():
+        if isinstance(part, (torch.nn.Dropout, torch.nn.Dropout2d)):
+            part.p = 0.0
+    served = copy.deepcopy(stock)
+    hook = LowResolutionLossHook(unsupported='stock' if config.startswith('stdc') else 'error')
+    hook.before_train(types.SimpleNamespace(model=served))
+    head = stock.decode_head
+    classes = (head[-1] if isinstance(head, torch.nn.ModuleList) else head).num_classes
+    torch.manual_seed(1)
+    images, samples = batch(classes)
+    if config.startswith(('cgnet', 'pidnet')) and mmseg.__version__.startswith('1.2'):
+        for sample in samples:  # OpenMMLab's class weights stop at ignored labels
+            sample.gt_sem_seg.data.clamp_(max=classes - 1)
+    both = []
+    for model in (stock, served):
+        torch.manual_seed(2)  # PointRend draws points
+        losses = model.loss(images.to(dtype), samples)
+        sum(value for key, value in losses.items() if 'loss' in key).backward()
+        gradients = [p.grad.flatten() for p in model.parameters() if p.grad is not None]
+        both.append((losses, torch.cat(gradients)))
+    assert list(both[0][0]) == list(both[1][0])
+    for name, value in both[0][0].items():
+        torch.testing.assert_close(both[1][0][name].to(value), value, rtol=1e-6, atol=1e-6)
+    assert_relative(both[1][1], both[0][1], 1e-5)
 
 
 @pytest.mark.skipif(not HAS_OPS, reason='its head needs the compiled operations of mmcv')

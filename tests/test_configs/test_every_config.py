@@ -1,4 +1,4 @@
-"""Every config that MMSegmentation ships: the two lines of README, or ReplaceLossHook."""
+"""Every config that MMSegmentation ships: the two lines of README, and the hooks for losses."""
 
 import copy
 import importlib.util
@@ -12,11 +12,13 @@ pytest.importorskip('mmseg')
 import mmseg
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
+from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.registry import MODELS
 from torch import nn
 
 from mmseg_recall.engine.hooks.replace_loss_hook import replace_losses
 from mmseg_recall.losses import RecallLoss
+from mmseg_recall.models.heads.low_resolution import why_not
 
 SCOPE = 'mmseg'
 CONFIGS = Path(mmseg.__file__).parent / '.mim/configs'
@@ -34,6 +36,8 @@ WITHOUT_THE_LINE = dict(
 )
 #: Fast-SCNN has a sigmoid for each class; `use_sigmoid=False` in the line (test_any_config.py).
 WITHOUT_THE_HOOK = dict(fastscnn=1)
+#: LowResolutionLossHook: a sigmoid for each class, STDC's head of edges, SAN's of masks.
+WITHOUT_LOW_RESOLUTION = dict(fastscnn=1, san=6, stdc=4)
 REPLACED = ('CrossEntropyLoss', 'OhemCrossEntropy')
 
 
@@ -75,22 +79,29 @@ def takes_the_line(config):
     return any(isinstance(loss, RecallLoss) for loss in head.modules())
 
 
-def takes_the_hook(config):
+def takes_the_hooks(config):
+    """ReplaceLossHook; and LowResolutionLossHook all heads, alone and together with it."""
     heads = build_heads(config.model)
+    served = at_low_resolution(heads)
     rows = replace_losses(heads, dict(type='RecallLoss'), REPLACED)
     assert all(new or note for _, _, new, note in rows)
-    return any(isinstance(loss, RecallLoss) for loss in heads.decode_head.modules())
+    replaced = any(isinstance(loss, RecallLoss) for loss in heads.decode_head.modules())
+    return replaced, served and at_low_resolution(heads)
+
+
+def at_low_resolution(heads):
+    return not any(why_not(head) for head in heads.modules() if isinstance(head, BaseDecodeHead))
 
 
 @pytest.mark.skipif(not CONFIGS.exists(), reason='MMSegmentation is installed without its configs')
 @pytest.mark.filterwarnings('ignore')
 @pytest.mark.parametrize('family', FAMILIES)
-def test_takes_the_line_or_the_hook(family):
+def test_takes_the_line_or_the_hooks(family):
     if family in OTHER_TASKS:
         pytest.skip('its losses are of masks or of depth, not of one class per position')
     if family in NEEDS_OPS and not HAS_OPS:
         pytest.skip('its head needs the compiled operations of mmcv')
-    lines, hooks = {}, {}
+    lines, hooks, low = {}, {}, {}
     configs = [Config.fromfile(path) for path in sorted((CONFIGS / family).glob('*.py'))]
     assert configs
     with DefaultScope.overwrite_default_scope('mmseg'):
@@ -98,9 +109,11 @@ def test_takes_the_line_or_the_hook(family):
             heads = repr([config.model.get(key) for key in ('decode_head', 'auxiliary_head')])
             config.heads = heads
             if heads not in lines:
-                hooks[heads] = takes_the_hook(copy.deepcopy(config))
+                hooks[heads], low[heads] = takes_the_hooks(copy.deepcopy(config))
                 lines[heads] = takes_the_line(copy.deepcopy(config))
     without_line = sum(not lines[config.heads] for config in configs)
     without_hook = sum(not hooks[config.heads] for config in configs)
+    without_low = sum(not low[config.heads] for config in configs)
     assert without_line == WITHOUT_THE_LINE.get(family, 0)
     assert without_hook == WITHOUT_THE_HOOK.get(family, 0)
+    assert without_low == WITHOUT_LOW_RESOLUTION.get(family, 0)

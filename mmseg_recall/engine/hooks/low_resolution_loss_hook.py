@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import types
 import warnings
 
 from mmengine.hooks import Hook
@@ -10,12 +9,12 @@ from mmengine.registry import HOOKS
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 
 from ...functional import checks
-from ...models.heads.low_resolution import loss_by_feat, why_not
+from ...models.heads.low_resolution import serve, why_not
 
 
 @HOOKS.register_module()
 class LowResolutionLossHook(Hook):
-    """Train every stock decode head without upsampling its logits.
+    """Train MMSegmentation's decode heads without upsampling their logits.
 
     MMSegmentation resizes the logits to the labels' resolution, copies them in every loss, and
     sorts them once more for ``acc_seg``. With this hook the losses get the logits as the head made
@@ -23,9 +22,16 @@ class LowResolutionLossHook(Hook):
     ``acc_seg`` comes from it too. Names in checkpoints and logs, values and gradients stay the
     same, up to rounding.
 
-    It serves decode and auxiliary heads that compute their losses as ``BaseDecodeHead`` does,
-    without a pixel sampler, with the losses of this package and MMSegmentation's
-    ``CrossEntropyLoss`` (softmax, without ``class_weight``), alone or in lists.
+    It serves decode and auxiliary heads whose losses come from ``BaseDecodeHead.loss_by_feat``,
+    once or for each of several outputs (DANet, EncNet, K-Net, heads of your own that call
+    ``super().loss_by_feat``), and those of DDRNet and PIDNet. PointRend's point head, which
+    upsamples nothing, stays as it is.
+
+    The losses of this package take such logits, and of MMSegmentation ``CrossEntropyLoss`` (a mean
+    of the softmax, or of the sigmoid of one channel), ``OhemCrossEntropy``, ``TverskyLoss``, and
+    ``DiceLoss`` with ``naive_dice=True, use_sigmoid=False``. In a list with one of them any other
+    loss (``LovaszLoss``, ``DiceLoss`` as it is by default) gets upsampled logits, made once. A
+    pixel sampler looks at upsampled logits too, without their gradient.
 
     Args:
         unsupported: What a head that can't be served gets: ``'error'``, or ``'stock'`` to leave it
@@ -58,7 +64,7 @@ class LowResolutionLossHook(Hook):
         for name, head in heads.items():
             reason = why_not(head)
             if not reason:
-                head.loss_by_feat = types.MethodType(loss_by_feat, head)
+                serve(head)
             elif self.unsupported == 'stock':
                 warnings.warn(f'{name} upsamples its logits as before: {reason}', stacklevel=2)
             else:

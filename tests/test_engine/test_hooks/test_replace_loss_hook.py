@@ -230,14 +230,6 @@ def test_resumed_equals_a_config_with_the_loss(tmp_path):
     torch.testing.assert_close(*states, rtol=0, atol=0)
 
 
-def test_with_low_resolution_logits(tmp_path):
-    """LowResolutionLossHook, which acts later, meets the new loss."""
-    hooks = [dict(type='LowResolutionLossHook'), HOOK]
-    runner = build_toy_runner(tmp_path / 'a', CE, custom_hooks=hooks, **{'train_cfg.max_iters': 2})
-    runner.train()
-    assert runner.model.decode_head.loss_decode.log_vars['recall'].shape == (10,)
-
-
 def test_in_distributed_data_parallel(tmp_path):
     """MMEngine has wrapped the model when hooks act."""
     runner = build_toy_runner(tmp_path / 'a', CE, custom_hooks=[])
