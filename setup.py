@@ -49,9 +49,12 @@ def _version():
 # Neither set of mm* packages is in `install_requires`: they share their import names, so that
 # installing one over the other would overwrite its files. The extras choose.
 PLOTS = ['jinja2', 'matplotlib']
+# Compiles the losses for the CPU; a GPU needs Triton, which PyTorch for CUDA brings.
+FAST = ['numba>=0.60']
 # What the parts around the losses import: progress and tables, images, the images of DigitsLT.
-PARTS = [*PLOTS, 'opencv-python', 'pillow', 'rich', 'scikit-learn']
+PARTS = [*FAST, *PLOTS, 'opencv-python', 'pillow', 'rich', 'scikit-learn']
 EXTRAS = {
+    'fast': FAST,
     'plots': PLOTS,
     'onedl': [
         'onedl-mmcv>=2.3.6',

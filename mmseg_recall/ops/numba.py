@@ -25,7 +25,7 @@ than four or five arrays that might overlap: hence many short loops.
 import logging
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache, partial
 from typing import NamedTuple
@@ -35,7 +35,7 @@ import torch
 from torch import Tensor
 
 from .cells import column_lanes, row_runs
-from .contract import ClassTotals, Options, compute_dtype
+from .contract import DIFFERENTIABLE, ClassTotals, Options, compute_dtype
 from .labels import wrong_label
 
 try:
@@ -83,74 +83,64 @@ def _jit(function: Callable) -> Callable:
 
 # --- exp and log --------------------------------------------------------------------------------
 
-F, I = np.float32, np.int32
-_LOG2E, _ROUND, _LN2_HI, _LN2_LO = F(1.44269504088896), F(12582912), F(0.693359375), F(-2.12194440e-4)
+_f, _i = np.float32, np.int32
+_LN2_HI, _LN2_LO = _f(0.693359375), _f(-2.12194440e-4)
 
 
 @_jit
 def _exp32(x):
     """2^n e^r with |r| <= ln 2 / 2, the latter a polynomial; not below e^-87."""
-    x = F(-87) if x < F(-87) else x
-    t = x * _LOG2E + _ROUND
-    n = t - _ROUND
+    x = _f(-87) if x < _f(-87) else x
+    t = x * _f(1.44269504088896) + _f(12582912)  # which rounds
+    n = t - _f(12582912)
     r = x - n * _LN2_HI - n * _LN2_LO
-    p = F(1.9875691500e-4) * r + F(1.3981999507e-3)
-    p = (p * r + F(8.3334519073e-3)) * r + F(4.1665795894e-2)
-    p = (p * r + F(1.6666665459e-1)) * r + F(5.0000001201e-1)
-    p = p * (r * r) + r + F(1)
-    return I(F(p).view(I) + I(F(t).view(I) << I(23))).view(F)
+    p = _f(1.9875691500e-4) * r + _f(1.3981999507e-3)
+    p = (p * r + _f(8.3334519073e-3)) * r + _f(4.1665795894e-2)
+    p = (p * r + _f(1.6666665459e-1)) * r + _f(5.0000001201e-1)
+    p = p * (r * r) + r + _f(1)
+    return _i(_f(p).view(_i) + _i(_f(t).view(_i) << _i(23))).view(_f)
 
 
 @_jit
 def _log32(x):
     """n ln 2 + log m with m in [sqrt(1/2), sqrt(2)], the latter a polynomial; normal x > 0."""
-    bits = F(x).view(I) - I(0x3F3504F3)
-    n = F(bits >> I(23))
-    m = I((bits & I(0x7FFFFF)) + I(0x3F3504F3)).view(F) - F(1)
-    p = F(7.0376836292e-2) * m - F(1.1514610310e-1)
-    p = (p * m + F(1.1676998740e-1)) * m - F(1.2420140846e-1)
-    p = (p * m + F(1.4249322787e-1)) * m - F(1.6668057665e-1)
-    p = (p * m + F(2.0000714765e-1)) * m - F(2.4999993993e-1)
-    p = p * m + F(3.3333331174e-1)
+    bits = _f(x).view(_i) - _i(0x3F3504F3)
+    n = _f(bits >> _i(23))
+    m = _i((bits & _i(0x7FFFFF)) + _i(0x3F3504F3)).view(_f) - _f(1)
+    p = _f(7.0376836292e-2) * m - _f(1.1514610310e-1)
+    p = (p * m + _f(1.1676998740e-1)) * m - _f(1.2420140846e-1)
+    p = (p * m + _f(1.4249322787e-1)) * m - _f(1.6668057665e-1)
+    p = (p * m + _f(2.0000714765e-1)) * m - _f(2.4999993993e-1)
+    p = p * m + _f(3.3333331174e-1)
     z = m * m
-    y = m + (p * m * z + n * _LN2_LO - F(0.5) * z) + n * _LN2_HI
-    return y if x < F(np.inf) else x
+    y = m + (p * m * z + n * _LN2_LO - _f(0.5) * z) + n * _LN2_HI
+    return y if x < _f(np.inf) else x
 
 
 @_jit
 def _log1p32(x):
     """0 <= x < 1e30; the second term is what 1 + x has lost."""
-    u = F(1) + x
-    return _log32(u) + (x - (u - F(1))) / u
+    u = _f(1) + x
+    return _log32(u) + (x - (u - _f(1))) / u
 
 
-def _exp(x):
-    """For Numba: the function of the type of x."""
+def _by_type(single: Callable, double: Callable) -> Callable:
+    """A function for compiled code that is one or the other."""
+
+    def function(x):
+        raise NotImplementedError
+
+    @overload(function)
+    def _(x):
+        chosen = double if x == types.float64 else single
+        return lambda x: chosen(x)
+
+    return function
 
 
-def _log(x):
-    """For Numba: the function of the type of x."""
-
-
-def _log1p(x):
-    """For Numba: the function of the type of x."""
-
-
-@overload(_exp)
-def _(x):
-    if x == types.float64:
-        return lambda x: math.exp(max(x, -708.0))
-    return lambda x: _exp32(x)
-
-
-@overload(_log)
-def _(x):
-    return (lambda x: math.log(x)) if x == types.float64 else (lambda x: _log32(x))
-
-
-@overload(_log1p)
-def _(x):
-    return (lambda x: math.log1p(x)) if x == types.float64 else (lambda x: _log1p32(x))
+_exp = _by_type(_exp32, _jit(lambda x: math.exp(max(x, -708.0))))
+_log = _by_type(_log32, _jit(lambda x: math.log(x)))
+_log1p = _by_type(_log1p32, _jit(lambda x: math.log1p(x)))
 
 
 # --- what is known of the positions of a tile ---------------------------------------------------
@@ -448,6 +438,22 @@ def _add_soft_predicted(tile, factor, v, totals):
         totals[5, c] += factor[c] * _dot(tile[c], v.share)
 
 
+@_jit
+def _finish(tile, factor, sides, fields, grads, backward, v, at, totals, losses):
+    """From the softmax of a tile to its part of the totals, or to the factors of its gradient."""
+    if backward:
+        if grads.soft_predicted:
+            _add_means(tile, factor, grads, v)
+        _make_factors(sides, grads, v)
+        return
+    _add_totals(sides, fields, v, totals)
+    if fields.soft_predicted:
+        _add_soft_predicted(tile, factor, v, totals)
+    for x in range(at.size if losses.size else 0):
+        if v.y[x] >= 0:
+            losses[at[x]] = v.loss[x]
+
+
 # --- gradient -----------------------------------------------------------------------------------
 
 
@@ -565,46 +571,38 @@ def _first_row(lo, ch, share, edge, t, z, d):
 
 
 @_jit
-def _interpolate(low, change, share, edge, t, step, d, tile):
-    """The logits of a tile."""
+def _make_tile(low, change, share, edge, t, step, scale, products, d, tile):
+    """The logits of a run's rows, or exp(scale * z) by products."""
     n = share.size
     for c in range(len(tile)):
         row = tile[c]
         first = row[:n]
         _first_row(low[c], change[c], share, edge, t, first, d)
-        for i in range(1, row.size // n):
-            next_row, way = row[i * n : (i + 1) * n], tile.dtype.type(i) * step
+        if products:
             for x in range(n):
-                next_row[x] = first[x] + way * d[x]
-
-
-@_jit
-def _exponentials(low, change, share, edge, t, step, scale, d, tile):
-    """The same, of exp(scale * z), by products."""
-    n = share.size
-    for c in range(len(tile)):
-        row = tile[c]
-        first = row[:n]
-        _first_row(low[c], change[c], share, edge, t, first, d)
-        for x in range(n):
-            first[x] = _exp(scale * first[x])
-        for x in range(n):
-            d[x] = _exp(scale * step * d[x])
-        for i in range(1, row.size // n):
-            last, next_row = row[(i - 1) * n : i * n], row[i * n : (i + 1) * n]
+                first[x] = _exp(scale * first[x])
             for x in range(n):
-                next_row[x] = last[x] * d[x]
+                d[x] = _exp(scale * step * d[x])
+        for i in range(1, row.size // n):
+            last, following = row[(i - 1) * n : i * n], row[i * n : (i + 1) * n]
+            if products:
+                for x in range(n):
+                    following[x] = last[x] * d[x]
+            else:
+                way = tile.dtype.type(i) * step
+                for x in range(n):
+                    following[x] = first[x] + way * d[x]
 
 
 @_jit
 def _upsampled_softmax(low, change, way, share, edge, t, step, sides, ones, prediction, v, tile):
     """The exponentials of a tile; returns what they are to be multiplied with, by class."""
-    scale, rows = tile.dtype.type(sides.scale), tile.shape[1] // share.size
-    if sides.products and sides.scale * step * way * rows <= LARGEST_CHANGE:
-        _exponentials(low, change, share, edge, t, step, scale, v.share[: share.size], tile)
+    scale, d = tile.dtype.type(sides.scale), v.share[: share.size]
+    if sides.products and scale * step * way * (tile.shape[1] // d.size) <= LARGEST_CHANGE:
+        _make_tile(low, change, share, edge, t, step, scale, True, d, tile)
         if _softmax_of_products(tile, sides, prediction, v):
             return sides.factor
-    _interpolate(low, change, share, edge, t, step, v.share[: share.size], tile)
+    _make_tile(low, change, share, edge, t, step, scale, False, d, tile)
     _softmax_of_logits(tile, sides, prediction, v)
     return ones
 
@@ -667,14 +665,14 @@ class _Geometry(NamedTuple):
 
 
 @_jit
-def _upsampled(z, target, weight, runs, geometry, sides, fields, grads, totals, losses, grad, edge):  # fmt: skip
+def _upsampled(z, target, weight, runs, geometry, sides, fields, grads, totals, losses, grad, edge):
     """Runs [first, last) of an image. With ``grad`` its gradient; that of the first line in
     ``edge``, since the piece before adds to the same line. Returns a label out of range."""
     C, h, n = z.shape
     first, last = runs
     low, change = np.empty((C, n + 1), z.dtype), np.empty((C, n + 1), z.dtype)
     lines, sums = np.zeros((2, C, n + 1), z.dtype), np.empty((2, C, n), z.dtype)
-    predict = fields.prediction and not grad.size
+    backward = grad.size > 0
     memory, ones = _allocate(C, n * geometry.rows[first:last].max(), z), np.ones_like(sides.factor)
     step, way, wrong = z.dtype.type(geometry.step), z.dtype.type(0), sides.ignore_index
     for b in range(first, last):
@@ -690,19 +688,12 @@ def _upsampled(z, target, weight, runs, geometry, sides, fields, grads, totals, 
             if v.y.max() < 0:
                 continue
             factor = _upsampled_softmax(
-                low, change, way, share, side, t, step, sides, ones, predict, v, tile
+                low, change, way, share, side, t, step, sides, ones, fields.prediction, v, tile
             )
-            if not grad.size:
-                _add_totals(sides, fields, v, totals)
-                _write(v, at, losses)
-                if fields.soft_predicted:
-                    _add_soft_predicted(tile, factor, v, totals)
-                continue
-            if grads.soft_predicted:
-                _add_means(tile, factor, grads, v)
-            _make_factors(sides, grads, v)
-            _upsampled_gradient(tile, factor, share, side, t, step, grads, v, sums, lines)
-        for below in range(2 if grad.size else 0):
+            _finish(tile, factor, sides, fields, grads, backward, v, at, totals, losses)
+            if backward:
+                _upsampled_gradient(tile, factor, share, side, t, step, grads, v, sums, lines)
+        for below in range(2 if backward else 0):
             line = min(cell, h - 1) if below else max(cell - 1, 0)
             for c in range(C):
                 source = lines[below, c]
@@ -711,13 +702,6 @@ def _upsampled(z, target, weight, runs, geometry, sides, fields, grads, totals, 
                     out[x] += source[x]
                 source[:] = 0
     return wrong
-
-
-@_jit
-def _write(v, at, losses):
-    for x in range(at.size if losses.size else 0):
-        if v.y[x] >= 0:
-            losses[at[x]] = v.loss[x]
 
 
 # --- logits at the resolution of the target: tiles are pieces of it -----------------------------
@@ -732,26 +716,17 @@ def _same(z, target, weight, tiles, size, sides, fields, grads, totals, losses, 
         first = b * size
         last = min(first + size, target.size)
         tile, v, at = _tile(memory, C, last - first)
-        for x in range(last - first):
-            at[x] = first + x
+        at[:] = np.arange(first, last)
         found = _read_labels(target, weight, at, sides.ignore_index, C, v)
         wrong = found if found != sides.ignore_index else wrong
         for c in range(C):
             tile[c] = z[c, first:last]
-        _softmax_of_logits(tile, sides, fields.prediction and not grad.size, v)
-        if not grad.size:
-            _add_totals(sides, fields, v, totals)
-            _write(v, at, losses)
-            if fields.soft_predicted:
-                _add_soft_predicted(tile, factor, v, totals)
-            continue
-        if grads.soft_predicted:
-            _add_means(tile, factor, grads, v)
-        _make_factors(sides, grads, v)
-        for c in range(C):
+        _softmax_of_logits(tile, sides, fields.prediction, v)
+        _finish(tile, factor, sides, fields, grads, grad.size > 0, v, at, totals, losses)
+        for c in range(C if grad.size else 0):
             out = grad[c, first:last]
             _gradient(tile[c], factor[c], grads.q[c], grads.soft_predicted, v, out)
-        for x in range(last - first):
+        for x in range(last - first if grad.size else 0):
             if v.y[x] >= 0:
                 grad[v.y[x], first + x] = v.loss[x]
     return wrong
@@ -823,8 +798,7 @@ def _rows(z, target, weight, rows, size, sides, fields, grads, totals, losses, g
     for first in range(rows[0], rows[1], size):
         last = min(first + size, rows[1])
         _, v, at = _tile(memory, 1, last - first)
-        for r in range(last - first):
-            at[r] = first + r
+        at[:] = np.arange(first, last)
         found = _read_labels(target, weight, at, sides.ignore_index, C, v)
         wrong = found if found != sides.ignore_index else wrong
         v.rest[:], v.true[:], v.loss[:], v.mean[:] = 1, 1, 0, 0
@@ -833,29 +807,31 @@ def _rows(z, target, weight, rows, size, sides, fields, grads, totals, losses, g
                 out = grad[first + r] if grad.size else row
                 _row_softmax(z[first + r], shifted, out, sides, fields, v, r)
                 if fields.soft_predicted:
-                    share, of_class = v.weight[r] / (v.rest[r] + v.true[r]), totals[5]
-                    for c in range(C):
-                        of_class[c] += share * out[c]
+                    _add_row(out, v.weight[r] / (v.rest[r] + v.true[r]), totals[5])
                 if grads.soft_predicted:
                     v.mean[r] = _dot(out, grads.q)
         if not grad.size:
             _add_totals(sides, fields, v, totals)
-            _write(v, at, losses)
+            for r in range(last - first if losses.size else 0):
+                if v.y[r] >= 0:
+                    losses[first + r] = v.loss[r]
             continue
         _make_factors(sides, grads, v)
         for r in range(last - first):
             out, base, share = grad[first + r], v.base[r], v.share[r]
             if v.y[r] < 0:
                 out[:] = 0
-            elif grads.soft_predicted:
-                for c in range(C):
-                    out[c] *= base + share * grads.q[c]
-            else:
-                for c in range(C):
-                    out[c] *= base
-            if v.y[r] >= 0:
-                out[v.y[r]] = v.loss[r]
+                continue
+            for c in range(C):
+                out[c] *= base + share * grads.q[c]
+            out[v.y[r]] = v.loss[r]
     return wrong
+
+
+@_jit
+def _add_row(row, share, total):
+    for c in range(row.size):
+        total[c] += share * row[c]
 
 
 # --- the passes ---------------------------------------------------------------------------------
@@ -907,40 +883,38 @@ def _sides(options: Options, like: Tensor) -> _Sides:
         zeros if side is None else side.detach().to(like)
         for side in (options.class_bias, options.target_margin)
     )
-    bias = bias - bias.amax()  # only differences matter; logarithms of counts may be large
-    scaled = options.scale * torch.stack([bias, margin])
-    shifts = torch.stack([bias, margin, scaled[0].exp(), (scaled[0] - scaled[1]).exp()])
+    shifted = options.class_bias is not None or options.target_margin is not None
+    shifts = [bias, margin, zeros, zeros]
+    if shifted:
+        bias = bias - bias.amax()  # only differences matter; logarithms of counts may be large
+        shifts = [bias, margin, options.scale * bias, options.scale * (bias - margin)]
     return _Sides(
         options.ignore_index,
         float(options.scale),
         float(options.focal_gamma or 0),
-        *shifts.numpy(),
-        shifted=options.class_bias is not None or options.target_margin is not None,
-        products=bool((scaled.abs() <= LARGEST_SHIFT).all()),
+        *(side.contiguous().numpy() for side in shifts[:2]),
+        *(side.exp().numpy() for side in shifts[2:]),
+        shifted,
+        products=all(float(side.abs().max()) <= LARGEST_SHIFT for side in shifts[2:]),
     )
 
 
-def _fields(options: Options) -> _Fields:
-    names = options.fields
+def _fields(names: Iterable[str]) -> _Fields:
     return _Fields(
-        prediction=not names.isdisjoint(('true_positive', 'predicted')),
+        prediction='true_positive' in names or 'predicted' in names,
         predicted='predicted' in names,
-        soft=not names.isdisjoint(('soft_true_positive', 'soft_predicted')),
+        soft='soft_true_positive' in names or 'soft_predicted' in names,
         soft_predicted='soft_predicted' in names,
         focal='focal' in names,
     )
 
 
 def _grads(grads: ClassTotals | None, like: Tensor) -> _Grads:
-    def row(total: Tensor | None) -> np.ndarray:
-        zeros = like.new_zeros(like.shape[1])
-        return (zeros if total is None else total.detach().to(like).contiguous()).numpy()
-
-    if grads is None:
-        grads = ClassTotals(*[None] * len(ClassTotals._fields))
-    used = (grads.soft_true_positive, grads.soft_predicted, grads.focal)
-    rows = map(row, (grads.cross_entropy, *used))
-    return _Grads(*rows, *(total is not None for total in used))
+    zeros = like.new_zeros(like.shape[1])
+    rows = [zeros] * 4 if grads is None else [getattr(grads, name) for name in DIFFERENTIABLE]
+    _, *used = (row is not None and row is not zeros for row in rows)
+    rows = (zeros if row is None else row.detach().to(like).contiguous() for row in rows)
+    return _Grads(*(row.numpy() for row in rows), *used)
 
 
 class _Plan(NamedTuple):
@@ -995,13 +969,14 @@ def _run(
         return (nothing if positions is None else positions).reshape(shape[0], -1).numpy()
 
     weight = options.position_weight
-    images = z.view(shape).numpy(), by_image(target.long()), by_image(None if weight is None else weight.to(z))
+    weight = None if weight is None else weight.to(z)
+    images = z.view(shape).numpy(), by_image(target.long()), by_image(weight)
     out = by_image(losses), (grad.view(shape) if grads else nothing).numpy()
-    common = how, _sides(options, z), _fields(options), _grads(grads, z)
+    common = how, _sides(options, z), _fields(() if grads else options.fields), _grads(grads, z)
 
     def work(item: tuple[int, tuple[int, int]]) -> tuple:
         image, piece = item
-        sums = np.zeros(totals.shape)
+        sums = np.zeros((7, 0 if grads else z.shape[1]))
         edge = np.zeros((shape[1], shape[-1] if shares_lines else 0), images[0].dtype)
         inputs, outputs = (array[image] for array in images), (array[image] for array in out)
         return kernel(*inputs, piece, *common, sums, *outputs, edge), sums, edge
@@ -1011,7 +986,8 @@ def _run(
     for (image, piece), (wrong, sums, edge) in zip(items, run(work, items)):
         if wrong != options.ignore_index:
             raise wrong_label(wrong, z.shape[1], options.ignore_index)
-        totals += torch.from_numpy(sums)
+        if not grads:
+            totals += torch.from_numpy(sums)
         if shares_lines:
             grad[image, :, max(how.cell[piece[0]] - 1, 0)] += torch.from_numpy(edge)
     return totals, grad
@@ -1022,8 +998,8 @@ def _forward(logits: Tensor, target: Tensor, options: Options) -> ClassTotals:
     totals, _ = _run(logits, target, options)
     totals[5] += totals[4]
     totals = totals.to(compute_dtype(logits))
-    names = ClassTotals._fields
-    return ClassTotals(*(totals[n] if name in options.fields else None for n, name in enumerate(names)))
+    asked = (name in options.fields for name in ClassTotals._fields)
+    return ClassTotals(*(total if used else None for total, used in zip(totals, asked)))
 
 
 def _backward(logits: Tensor, target: Tensor, options: Options, grads: ClassTotals) -> Tensor:

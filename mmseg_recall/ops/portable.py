@@ -144,7 +144,7 @@ def _softmax(z: Tensor, y: Tensor, weight: Tensor, options: Options, predict: bo
 def _predict(z: Tensor, y: Tensor, true: Tensor, top: Tensor, every: bool) -> Tensor:
     """The first class with the largest logit; -1 for a wrong one, unless ``every`` is asked for."""
     right, tie = true > top, true == top
-    # The index of the maximum takes 20 times as long as the maximum. Asking a GPU would have to wait.
+    # The index of a maximum takes 20 times as long. Asking a GPU would have to wait for it.
     if not every and z.device.type == 'cpu' and not tie.any():
         return torch.where(right, y, -1)
     first = z.argmax(0)

@@ -67,8 +67,7 @@ def test_products_stay_within_the_budget(backend, spread, shifts):
     options = dict(SHIFTS[shifts], focal_gamma=0.5)
     exact = totals_and_gradient(logits.double(), target, 'reference', **options)
     result, eager = (
-        totals_and_gradient(logits, target, name, **options)
-        for name in (backend, 'reference')
+        totals_and_gradient(logits, target, name, **options) for name in (backend, 'reference')
     )
     assert_results_within_budget(result, eager, exact)
 
