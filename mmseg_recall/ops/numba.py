@@ -852,7 +852,14 @@ def _side_by_side(function: Callable, items: Sequence) -> list:
         _pools[threads] = ThreadPoolExecutor(
             threads, 'mmseg_recall', torch.set_flush_denormal, (True,)
         )
-    return list(_pools[threads].map(function, items))
+    results, left = [None] * len(items), iter(range(len(items)))
+
+    def work(_: int) -> None:
+        for n in left:
+            results[n] = function(items[n])
+
+    list(_pools[threads].map(work, range(min(threads, len(items)))))
+    return results
 
 
 def _cut(total: int, number: int) -> list[tuple[int, int]]:
@@ -963,7 +970,8 @@ def _run(
     nothing = z.new_empty(shape[0], *[0] * (len(shape) - 1))
     shares_lines = grads is not None and kernel is _upsampled
     if grads:
-        grad = torch.zeros_like(z) if shares_lines else torch.empty_like(z)
+        # Not PyTorch's zeros, for which its threads wake up and then wait in the way of ours.
+        grad = torch.from_numpy(np.zeros(z.shape, z.numpy().dtype))
 
     def by_image(positions: Tensor | None) -> np.ndarray:
         return (nothing if positions is None else positions).reshape(shape[0], -1).numpy()
