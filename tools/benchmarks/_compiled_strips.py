@@ -25,7 +25,8 @@ class _Lines(NamedTuple):
 
 
 def _lines(size: int, new_size: int, like: Tensor) -> _Lines:
-    matrix = F.interpolate(torch.eye(size)[None], new_size, mode='linear')[0].T.to(like)
+    identity = torch.eye(size, dtype=like.dtype, device=like.device)[None]
+    matrix = F.interpolate(identity, new_size, mode='linear')[0].T
     first = (matrix != 0).to(torch.int8).argmax(1)
     share = 1 - matrix.gather(1, first[:, None])[:, 0]
     return _Lines(first, (first + 1).clamp_max(size - 1), share, matrix)
