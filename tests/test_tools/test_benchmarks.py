@@ -70,11 +70,19 @@ def test_loss_path(run, module, monkeypatch):
     assert result['backends'] == dict.fromkeys(shapes, 'reference')
     for rows in result['shapes'].values():
         assert {'stock', 'plain_recall', 'RecallLoss', 'OHEMLoss', 'limit (bytes)'} <= set(rows)
+        assert ('RecallLoss, squares' in rows) == (rows is not result['shapes']['flat'])
         assert rows['stock']['time_ratio'] == rows['RecallLoss']['memory_ratio'] == 1
 
 
 def test_the_backend_that_auto_takes_is_named(module):
     assert module('_loss_paths').backend_of('auto', 'synthia', 'cpu') not in ('auto', 'triton')
+
+
+def test_labels_in_squares(module):
+    labels = module('_measure').in_squares(torch.arange(20 * 12).reshape(1, 20, 12))
+    assert labels.shape == (1, 20, 12) and labels.is_contiguous()
+    assert labels.unique().tolist() == [0, 8, 96, 104, 192, 200]
+    assert labels[0, 7, 7] == 0 and labels[0, 19, 11] == 200
 
 
 def test_scaling(run, module, monkeypatch):
@@ -128,12 +136,12 @@ def test_a_simulated_peak_is_that_of_the_tensors(module):
     assert counter.now == 8000 and counter.peak == 12000
 
 
-def test_peak_memory_of_a_new_process(module, monkeypatch):
+def test_a_simulated_peak_is_that_of_a_new_process(module, monkeypatch):
     monkeypatch.setattr(sys, 'argv', [str(BENCHMARKS / 'training_step.py'), *SMALL_STEP])
-    peak = module('_measure').peak_memory('fast-scnn', 'CE')
-    model = 4 * 4 * 1.4e6  # parameters, gradients, two averages
-    assert model < peak['peak_extra_bytes'] < 20 * model
-    assert peak['held_bytes'] < model
+    real = module('_measure').peak_memory('fast-scnn', 'CE')
+    simulated = module('_simulation').Simulation('fast-scnn', 'CE', (64, 128)).peak(4)
+    assert simulated < real['peak_extra_bytes'] < 1.3 * simulated
+    assert real['held_bytes'] < 0.3 * simulated
 
 
 def test_a_bar_that_is_far_longer_is_cut(module, tmp_path, monkeypatch):

@@ -23,8 +23,6 @@ from mmseg.structures import SegDataSample
 from mmseg_recall.engine.hooks.low_resolution_loss_hook import LowResolutionLossHook
 
 SHIPPED = Path(mmseg.__path__[0]) / '.mim/configs'
-#: Labels come in squares of one class with this side.
-SQUARE = 8
 #: Images that every model takes.
 WARM_UP = (64, 128)
 
@@ -60,10 +58,8 @@ def make_batch(batch_size, classes, size):
     """Random images, and labels in squares, the uppermost twentieth of them ignored."""
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (batch_size, 3, *size), generator=generator).to(torch.uint8)
-    squares = [-(-length // SQUARE) for length in size]
-    labels = torch.randint(0, classes, (batch_size, 1, *squares), generator=generator)
-    labels = labels.repeat_interleave(SQUARE, 2).repeat_interleave(SQUARE, 3)
-    labels = labels[:, :, : size[0], : size[1]].contiguous()
+    labels = torch.randint(0, classes, (batch_size, *size), generator=generator)
+    labels = _measure.in_squares(labels)[:, None]
     labels[:, :, : size[0] // 20] = 255
     return dict(
         inputs=list(images),
