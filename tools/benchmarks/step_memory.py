@@ -73,6 +73,11 @@ def main():
     )
     args = parser.parse_args()
 
+    import torch
+
+    if torch.__version__ < '2.5':
+        parser.error(f'needs PyTorch 2.5 or later, but this is {torch.__version__}')
+
     import _measure
     import _pictures
     import _steps
