@@ -95,7 +95,9 @@ def main():
     )
     for name in args.models:
         print(f'\n{MODELS[name].title}, largest batch:', flush=True)
-        results['models'][name] = dict(title=MODELS[name].title, paths=simulate(name, args))
+        results['models'][name] = dict(
+            title=MODELS[name].title, size=image_size(name, args), paths=simulate(name, args)
+        )
     for name in args.check:
         print(f'\n{MODELS[name].title}, batch {args.batch_size}:', flush=True)
         results['checks']['models'][name] = check(name, args)
