@@ -7,11 +7,7 @@ import pytest
 
 from tests.test_tools.paths import TOOLS
 
-SCRIPTS = sorted(
-    path
-    for path in TOOLS.rglob('*.py')
-    if path.parent.name != 'benchmarks' and not path.name.startswith('_')
-)
+SCRIPTS = sorted(path for path in TOOLS.rglob('*.py') if not path.name.startswith('_'))
 SLOW = {'cv2', 'matplotlib', 'mmcv', 'mmengine', 'mmseg_recall', 'numpy', 'rich', 'torch'}
 # Runs the tool as a script, then names what it imported.
 CHECK = """

@@ -1,7 +1,9 @@
 """What the benchmarks share: taking turns, peak memory, the machine, the result file."""
 
 import ctypes
+import gc
 import json
+import os
 import platform
 import statistics
 import subprocess
@@ -13,7 +15,20 @@ import torch
 
 import mmseg_recall
 
-RESULTS = Path(__file__).parent / 'results'
+#: Side of the squares that make random labels more like real ones.
+SQUARE = 8
+
+
+def use_threads(number: int | None) -> None:
+    if number:
+        torch.set_num_threads(number)
+
+
+def in_squares(labels: torch.Tensor) -> torch.Tensor:
+    """Labels (N, H, W) with the uppermost left one of each square everywhere in it."""
+    squares = labels[:, ::SQUARE, ::SQUARE].repeat_interleave(SQUARE, 1)
+    squares = squares.repeat_interleave(SQUARE, 2)
+    return squares[:, : labels.shape[1], : labels.shape[2]].contiguous()
 
 
 def seconds(function, device: str = 'cpu') -> float:
@@ -34,7 +49,7 @@ def in_turn(functions: dict, repeats: int, device: str = 'cpu') -> dict[str, lis
     return {name: [row[name] for row in rows] for name in functions}
 
 
-def compared(times: dict[str, list[float]], memory: dict[str, int], base: str) -> dict[str, dict]:
+def compared(times: dict[str, list[float]], memory: dict[str, dict], base: str) -> dict[str, dict]:
     """Medians, and ratios to ``base``: of the time round by round, of the peak memory."""
     rows = {}
     for name, values in times.items():
@@ -44,47 +59,61 @@ def compared(times: dict[str, list[float]], memory: dict[str, int], base: str) -
                 median=statistics.median(values), minimum=min(values), maximum=max(values)
             ),
             time_ratio=statistics.median(ratios),
+            time_ratio_range=[min(ratios), max(ratios)],
         )
         if name in memory:
-            rows[name]['peak_extra_bytes'] = memory[name]
-            rows[name]['memory_ratio'] = memory[name] / memory[base]
+            ratio = memory[name]['peak_extra_bytes'] / memory[base]['peak_extra_bytes']
+            rows[name].update(memory[name], memory_ratio=ratio)
     return rows
 
 
-def peak_memory(*arguments: str) -> int:
+def peak_memory(*arguments: str) -> dict[str, int]:
     """What the calling script prints when started anew with ``--memory-of`` and the arguments."""
     done = subprocess.run(
-        [sys.executable, sys.argv[0], '--memory-of', *arguments],
+        [sys.executable, *sys.argv, '--memory-of', *arguments],
         capture_output=True,
         text=True,
+        # glibc then takes each tensor from the system and gives it back when it is freed. What it
+        # keeps for reuse otherwise, up to a fifth of a step's peak, is no need of the step.
+        env=dict(os.environ, MALLOC_MMAP_THRESHOLD_='65536'),
     )
     if done.returncode:
         sys.exit(f'{" ".join(arguments)} failed:\n{done.stderr}')
-    return int(done.stdout.split()[-1])
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def print_peak(warm_up, run, device: str = 'cpu') -> None:
-    """Print the peak above what was held before, in bytes: of the process (Linux), or of the GPU.
+    """Print how many bytes a run needs, and how many stay when it is over and its result is gone.
 
-    Libraries and thread pools are loaded by ``warm_up``, and not counted.
+    Both above what was held before, by the process (Linux) or on the GPU. Libraries and thread
+    pools are loaded by ``warm_up``, and not counted; neither is what the allocator has for reuse.
     """
     warm_up()
     if device == 'cuda':
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
         run()
-        print(torch.cuda.max_memory_allocated() - before)
-        return
-    ctypes.CDLL(None).malloc_trim(0)  # or the run would take what the warm-up left
-    Path('/proc/self/clear_refs').write_text('5')
-    before = _resident('VmRSS')
-    run()
-    print((_resident('VmHWM') - before) * 1024)
+        peak, after = torch.cuda.max_memory_allocated(), torch.cuda.memory_allocated()
+    else:
+        _trim()
+        Path('/proc/self/clear_refs').write_text('5')
+        before = _resident('VmRSS')
+        run()
+        peak = _resident('VmHWM')
+        _trim()
+        after = _resident('VmRSS')
+    print(json.dumps(dict(peak_extra_bytes=peak - before, held_bytes=after - before)))
+
+
+def _trim() -> None:
+    """Give free memory of the allocator back to the system, so that it is not resident."""
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
 
 
 def _resident(field: str) -> int:
     status = Path('/proc/self/status').read_text()
-    return int(status.split(f'{field}:')[1].split()[0])
+    return int(status.split(f'{field}:')[1].split()[0]) * 1024
 
 
 def environment(device: str = 'cpu') -> dict:
@@ -121,7 +150,8 @@ def show(title: str, rows: dict[str, dict]) -> None:
     for name, row in rows.items():
         memory = ''
         if 'peak_extra_bytes' in row:
-            memory = f'{row["peak_extra_bytes"] / 2**20:9.1f} MiB  x{row["memory_ratio"]:.3f}'
+            peak, held = row['peak_extra_bytes'] / 2**20, row['held_bytes'] / 2**20
+            memory = f'{peak:9.1f} MiB  x{row["memory_ratio"]:.3f}  holds {held:.1f} MiB'
         median = row['seconds']['median'] * 1e3
         print(f'  {name:24s}{median:9.1f} ms  x{row["time_ratio"]:.3f} {memory}')
 

@@ -1,41 +1,44 @@
-"""The pictures of the benchmarks: ratios as bars, growth as lines."""
+"""The pictures of the benchmarks: ratios and batch sizes as bars, growth as lines."""
 
+import math
 from pathlib import Path
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mmseg_recall.visualization.style import TEXT_SIZE, TITLE_SIZE, plain_frame, run_colour, save
 
-RATIOS = {'time_ratio': 'time', 'memory_ratio': 'extra memory'}
+RATIOS = {'time_ratio': 'time', 'memory_ratio': 'memory'}
+#: Longer bars are cut, and say so: one that is ten times as long would flatten all others.
+LONGEST = 3
 
 
-def draw_ratios(shapes: dict[str, dict], path: Path) -> Path:
-    """Time and memory of every path over those of the stock path, a column for each shape."""
-    figure = Figure(figsize=(3.4 * len(shapes), 5.2), layout='constrained')
-    every = figure.subplots(1, len(shapes), sharey=True, squeeze=False)[0]
-    names = list(next(iter(shapes.values())))
-    for axes, (shape, rows) in zip(every, shapes.items()):
+def draw_ratios(panels: dict[str, dict], path: Path) -> Path:
+    """Time and memory of every path over those of the stock path, a panel for each shape."""
+    names = list(dict.fromkeys(name for rows in panels.values() for name in rows))
+    figure, every = _panels(len(panels), names, bars=len(RATIOS))
+    for axes, (title, rows) in zip(every, panels.items()):
         for place, (key, label) in enumerate(RATIOS.items()):
-            heights = [rows.get(name, {}).get(key, 0) for name in names]
-            lines = [number + 0.4 * place - 0.2 for number in range(len(names))]
-            bars = axes.barh(lines, heights, 0.38, color=run_colour(place + 1), label=label)
-            axes.bar_label(bars, [f'{h:.2f}' if h else '' for h in heights], fontsize=TEXT_SIZE - 2)
+            values = [rows.get(name, {}).get(key) for name in names]
+            _bars(axes, values, place, len(RATIOS), label, longest=LONGEST)
         axes.axvline(1, color='black', linewidth=0.8)
-        axes.set_xscale('symlog', linthresh=1)
-        axes.xaxis.set_major_formatter('{x:g}')
-        axes.set_xlim(0, 2 * max(max(row.values()) for row in map(_ratios, rows.values())))
-        axes.set_title(shape, fontsize=TITLE_SIZE)
+        axes.set_title(title, fontsize=TITLE_SIZE)
         axes.set_xlabel('over stock (lower is better)', fontsize=TEXT_SIZE)
-        plain_frame(axes, grid='x')
-    every[0].set_yticks(range(len(names)), names, fontsize=TEXT_SIZE)
-    every[0].invert_yaxis()
-    handles, labels = every[0].get_legend_handles_labels()
-    figure.legend(handles, labels, fontsize=TEXT_SIZE, ncols=2, loc='outside lower center')
-    return save(figure, path)
+    return _finish(figure, every, path)
 
 
-def _ratios(row: dict) -> dict[str, float]:
-    return {key: row[key] for key in RATIOS if key in row}
+def draw_largest(panels: dict[str, dict], path: Path) -> Path:
+    """The largest batch of every path for each memory size, a panel for each model."""
+    names = list(next(iter(panels.values())))
+    sizes = next(iter(panels.values()))[names[0]]['largest_batch']
+    figure, every = _panels(len(panels), names, bars=len(sizes))
+    for axes, (title, rows) in zip(every, panels.items()):
+        for place, size in enumerate(sizes):
+            values = [rows[name]['largest_batch'][size] for name in names]
+            _bars(axes, values, place, len(sizes), f'{size} GB')
+        axes.set_title(title, fontsize=TITLE_SIZE)
+        axes.set_xlabel('largest batch, simulated (higher is better)', fontsize=TEXT_SIZE)
+    return _finish(figure, every, path)
 
 
 def draw_growth(sweeps: dict[str, dict], path: Path) -> Path:
@@ -59,4 +62,52 @@ def draw_growth(sweeps: dict[str, dict], path: Path) -> Path:
             plain_frame(axes, grid='both')
         column[1].set_xlabel(size, fontsize=TEXT_SIZE)
     grid[0][0].legend(fontsize=TEXT_SIZE)
+    return save(figure, path)
+
+
+def _panels(count: int, names: list[str], bars: int) -> tuple[Figure, list[Axes]]:
+    """Panels for horizontal bars, three in a row, with the names on the left."""
+    columns = min(3, count)
+    lines = -(-count // columns)
+    height = lines * (1.2 + 0.17 * bars * len(names))
+    figure = Figure(figsize=(2 + 2.9 * columns, height), layout='constrained')
+    every = figure.subplots(lines, columns, sharey=True, squeeze=False).flatten()
+    for axes in every[count:]:
+        axes.remove()
+    every[0].set_yticks(range(len(names)), names, fontsize=TEXT_SIZE)
+    every[0].invert_yaxis()
+    return figure, list(every[:count])
+
+
+def _bars(
+    axes: Axes, values: list, place: int, places: int, label: str, longest: float = math.inf
+) -> None:
+    """A bar for each value that is there, with its number; longer ones are cut."""
+    thickness = 0.8 / places
+    there = [line for line, value in enumerate(values) if value is not None]
+    bars = axes.barh(
+        [line + thickness * (place + 0.5) - 0.4 for line in there],
+        [min(values[line], longest) for line in there],
+        0.9 * thickness,
+        color=run_colour(place + 1),
+        label=label,
+    )
+    numbers = [
+        values[line] if isinstance(values[line], int) else f'{values[line]:.2f}' for line in there
+    ]
+    axes.bar_label(bars, numbers, padding=2, fontsize=TEXT_SIZE - 2)
+    for bar, line in zip(bars, there):
+        if values[line] > longest:
+            middle = bar.get_y() + bar.get_height() / 2
+            axes.text(0.9 * longest, middle, '//', color='white', weight='bold', va='center')
+
+
+def _finish(figure: Figure, every: list[Axes], path: Path) -> Path:
+    """The axes linear and from 0, and one legend for all."""
+    for axes in every:
+        axes.set_xlim(0, 1.2 * axes.dataLim.x1)
+        axes.tick_params(labelsize=TEXT_SIZE)
+        plain_frame(axes, grid='x')
+    handles, labels = every[0].get_legend_handles_labels()
+    figure.legend(handles, labels, fontsize=TEXT_SIZE, ncols=3, loc='outside lower center')
     return save(figure, path)

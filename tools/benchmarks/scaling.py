@@ -6,13 +6,7 @@ time is doubled and halved. Times are taken in turn and memory in a fresh proces
 ``loss_path.py``. A loss that grows linearly has the same time for each logit everywhere.
 """
 
-import argparse
-from pathlib import Path
-
-import _measure
-import _pictures
-import torch
-from loss_path import make_path
+from _settings import make_parser
 
 MIDDLE = dict(batch=2, classes=64, side=512)
 SWEEPS = {
@@ -24,20 +18,24 @@ STRIDE = 8
 PATHS = ('stock', 'RecallLoss')
 
 
-def make_batch(batch, classes, side):
+def make_batch(batch, classes, side, device):
+    import torch
+
     generator = torch.Generator().manual_seed(0)
     low = side // STRIDE
     logits = torch.randn(batch, classes, low, low, generator=generator)
     target = torch.randint(0, classes, (batch, side, side), generator=generator)
-    return logits.requires_grad_(), target
+    return logits.to(device).requires_grad_(), target.to(device)
 
 
-def measure(sizes, repeats):
-    batch = make_batch(**sizes)
-    times = _measure.in_turn({name: make_path(name, *batch) for name in PATHS}, repeats)
-    memory = {
-        name: _measure.peak_memory(name, *(str(size) for size in sizes.values())) for name in PATHS
-    }
+def measure(sizes, args):
+    import _loss_paths
+    import _measure
+
+    batch = make_batch(**sizes, device=args.device)
+    functions = {name: _loss_paths.make_path(name, *batch) for name in PATHS}
+    times = _measure.in_turn(functions, args.repeats, args.device)
+    memory = {name: _measure.peak_memory(name, *map(str, sizes.values())) for name in PATHS}
     rows = _measure.compared(times, memory, base='stock')
     logits = sizes['batch'] * sizes['classes'] * sizes['side'] ** 2
     for row in rows.values():
@@ -45,27 +43,36 @@ def measure(sizes, repeats):
     return rows
 
 
-def measure_memory(name, *sizes):
-    logits, target = make_batch(*(int(size) for size in sizes))
-    small = make_path(name, *make_batch(1, 4, 32))
-    _measure.print_peak(small, make_path(name, logits, target))
+def print_memory(device, name, *sizes):
+    import _loss_paths
+    import _measure
+
+    small = _loss_paths.make_path(name, *make_batch(1, 4, 32, device))
+    run = _loss_paths.make_path(name, *make_batch(*map(int, sizes), device))
+    _measure.print_peak(small, run, device)
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('--repeats', type=int, default=5)
-    parser.add_argument('--output', type=Path, help='JSON file to write, with a picture beside it')
-    parser.add_argument('--memory-of', nargs=4, help=argparse.SUPPRESS)
+    parser = make_parser(__doc__)
+    parser.add_argument('--repeats', type=int, default=5, help='rounds (default: %(default)s)')
     args = parser.parse_args()
+
+    import _measure
+    import _pictures
+
+    _measure.use_threads(args.threads)
     if args.memory_of:
-        measure_memory(*args.memory_of)
+        print_memory(args.device, *args.memory_of)
         return
     results = dict(
-        environment=_measure.environment(), repeats=args.repeats, middle=MIDDLE, sweeps={}
+        environment=_measure.environment(args.device),
+        repeats=args.repeats,
+        middle=MIDDLE,
+        sweeps={},
     )
     for size, values in SWEEPS.items():
         results['sweeps'][size] = {
-            str(value): measure(dict(MIDDLE, **{size: value}), args.repeats) for value in values
+            str(value): measure(dict(MIDDLE, **{size: value}), args) for value in values
         }
         for value, rows in results['sweeps'][size].items():
             _measure.show(f'{size} {value}', rows)
