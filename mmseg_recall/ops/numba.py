@@ -945,7 +945,7 @@ def _plan(logits: Tensor, target: Tensor, options: Options) -> _Plan:
         return _Plan(_upsampled, logits.shape, runs, geometry)
     length = math.prod(size)
     if length == 1:
-        return _Plan(_rows, (1, N, C), _cut(N, min(4, N * C // PIECE)), ROWS)
+        return _Plan(_rows, (1, N, C), _cut(N, 2), ROWS)
     tile = min(length, max(LEAST, min(MOST, TILE // C)))
     return _Plan(_same, (N, C, length), _cut(-(-length // tile), pieces), tile)
 
@@ -963,9 +963,9 @@ def _run(
             f"backend='numba' needs logits on the CPU, but they are on {logits.device}: use 'auto'"
         )
     z = logits.detach().to(compute_dtype(logits)).contiguous()
-    totals, grad = z.new_zeros(7, z.shape[1], dtype=torch.float64), z.new_empty(0)
+    totals, grad = np.zeros((7, z.shape[1])), z.new_empty(0)
     if not target.numel():
-        return totals, torch.zeros_like(z)
+        return torch.from_numpy(totals), torch.zeros_like(z)
     kernel, shape, pieces, how = _plan(z, target, options)
     nothing = z.new_empty(shape[0], *[0] * (len(shape) - 1))
     shares_lines = grads is not None and kernel is _upsampled
@@ -994,11 +994,10 @@ def _run(
     for (image, piece), (wrong, sums, edge) in zip(items, run(work, items)):
         if wrong != options.ignore_index:
             raise wrong_label(wrong, z.shape[1], options.ignore_index)
-        if not grads:
-            totals += torch.from_numpy(sums)
+        totals = sums if piece is pieces[0] and image == 0 else totals + sums
         if shares_lines:
             grad[image, :, max(how.cell[piece[0]] - 1, 0)] += torch.from_numpy(edge)
-    return totals, grad
+    return torch.from_numpy(totals), grad
 
 
 def _forward(logits: Tensor, target: Tensor, options: Options) -> ClassTotals:

@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from _settings import SHAPES
 from mmseg.models.losses import CrossEntropyLoss, accuracy
 
-from mmseg_recall.functional.class_totals import _choose, checked_options
 from mmseg_recall.losses import LOSSES, ClassCountsLoss
+from mmseg_recall.ops import automatic
 
 OURS = {loss.__name__: loss for loss in LOSSES}
 COMPILED = ('compiled_stock', 'compiled_strips')
@@ -132,10 +132,9 @@ def paths_of(shape):
     return [name for name in PATHS if low != full or name != 'compiled_strips']
 
 
-def backend_of(backend, shape, device):
-    """The backend that computes our losses of a shape: ``'auto'`` is one of them."""
-    logits, target = make_batch(shape, device)
-    return _choose(backend, logits, checked_options(logits, target, ()))
+def backend_of(backend, device):
+    """The backend that computes our losses: ``'auto'`` is one of them."""
+    return automatic(torch.device(device)) if backend == 'auto' else backend
 
 
 def print_memory(shape, name, backend, device):

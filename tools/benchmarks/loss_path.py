@@ -67,16 +67,14 @@ def main():
     results = dict(
         environment=_measure.environment(args.device),
         repeats=args.repeats,
-        backends={
-            shape: _loss_paths.backend_of(args.backend, shape, args.device) for shape in args.shapes
-        },
+        backend=_loss_paths.backend_of(args.backend, args.device),
         least_work={shape: _loss_paths.least_work(shape) for shape in args.shapes},
         shapes={},
     )
     for shape in args.shapes:
         print(f'measuring {shape} ...', flush=True)
         results['shapes'][shape] = rows = measure(shape, args, left_out)
-        _measure.show(f'{shape} {SHAPES[shape]}, {results["backends"][shape]}', rows)
+        _measure.show(f'{shape} {SHAPES[shape]}, {results["backend"]}', rows)
     if args.output:
         _measure.write(results, args.output)
         picture = _pictures.draw_ratios(results['shapes'], args.output.with_suffix('.png'))
