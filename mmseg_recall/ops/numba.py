@@ -16,8 +16,7 @@ of the loss with respect to S, I, P, F:
     a       = s_y - i_y p_y + f_y [(1-p_y)^g - g p_y (1-p_y)^(g-1) log p_y]
     dL/dz_j = scale * w * ( p_j (a + q_j - sum_k q_k p_k) - a 1[j=y] )
 
-A classification batch has its classes side by side instead, and stays on one thread. Functions
-are compiled for float32, with exp and log as polynomials, which LLVM makes vector instructions
+A classification batch has its classes side by side instead. Functions are compiled for float32, with exp and log as polynomials, which LLVM makes vector instructions
 of; and for float64 where that is asked for. LLVM does not vectorise, silently, a loop over more
 than four or five arrays that might overlap: hence many short loops.
 """
@@ -837,8 +836,8 @@ def _add_row(row, share, total):
 # --- the passes ---------------------------------------------------------------------------------
 
 _pools: dict[int, ThreadPoolExecutor] = {}
-# A forked process does not inherit the threads.
-os.register_at_fork(after_in_child=_pools.clear)
+if hasattr(os, 'register_at_fork'):  # a forked process does not inherit the threads
+    os.register_at_fork(after_in_child=_pools.clear)
 
 
 def _side_by_side(function: Callable, items: Sequence) -> list:
