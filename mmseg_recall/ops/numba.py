@@ -9,16 +9,13 @@ Where d is large, or a sum or a true exponential small, the tile is made anew fr
 
 Nothing is kept between the passes: backward makes the tiles again. The true class is taken out of
 a tile, so that with e_y its exponential and r the sum of the others p_y = e_y / (e_y + r) and
-1 - p_y = r / (e_y + r), neither of them a difference of nearly equal numbers. With u = scale *
-(z + bias - margin[y] at y), p = softmax(u), w the weight of a position and s, i, q, f the gradients
-of the loss with respect to S, I, P, F:
+1 - p_y = r / (e_y + r), neither of them a difference of nearly equal numbers. The gradient is
+derived in :func:`.reference.gradient`. A classification batch has its classes side by side instead.
 
-    a       = s_y - i_y p_y + f_y [(1-p_y)^g - g p_y (1-p_y)^(g-1) log p_y]
-    dL/dz_j = scale * w * ( p_j (a + q_j - sum_k q_k p_k) - a 1[j=y] )
-
-A classification batch has its classes side by side instead. Functions are compiled for float32, with exp and log as polynomials, which LLVM makes vector instructions
-of; and for float64 where that is asked for. LLVM does not vectorise, silently, a loop over more
-than four or five arrays that might overlap: hence many short loops.
+Functions are compiled for float32, with exp and log as polynomials, which LLVM makes vector
+instructions of; and for float64 where that is asked for. LLVM does not vectorise, silently, a loop
+over more than four or five arrays that might overlap: hence many short loops. They are in one file
+since Numba looks at the date of a function's own file, and no other, to see whether it has changed.
 """
 
 import logging
