@@ -144,7 +144,7 @@ def compiled(tmp_path_factory):
     'name',
     [
         '_add_bias', '_largest', '_softmax_of_logits', '_softmax_of_products', '_make_losses',
-        '_make_factors', '_gradient', '_first_row', '_interpolate', '_exponentials', '_spread',
+        '_make_factors', '_gradient', '_first_row', '_make_tile', '_spread',
         '_lines', '_maximum', '_sum_exponentials', '_dot',
     ],
 )  # fmt: skip
