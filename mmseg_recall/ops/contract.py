@@ -1,6 +1,5 @@
 """What every backend takes and gives."""
 
-import math
 from typing import NamedTuple
 
 import torch
@@ -48,8 +47,3 @@ class Options(NamedTuple):
 def compute_dtype(logits: Tensor) -> torch.dtype:
     """Float32 or better, whatever autocast made of the logits."""
     return torch.float64 if logits.dtype is torch.float64 else torch.float32
-
-
-def lowest_exponent(like: Tensor) -> float:
-    """An exponent just above those that underflow, which take 30 times as long on a CPU."""
-    return math.log(torch.finfo(like.dtype).tiny) + 1

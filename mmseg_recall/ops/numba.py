@@ -56,9 +56,11 @@ PIECES, PIECE = 16, 2**15
 #: What replaces a logit of -inf in the interpolation: with any share but 0 as good as -inf, but 0
 #: times it is 0.
 LOWEST = -1e37
-#: Exponentials may change by this power of e within a run. One that underflows in the first row
-#: (below e^-87) is then below e^-47 in all rows: of no weight in a sum above the second number,
-#: and no true exponential above the third.
+#: Of a float32 exponential that is not 0.
+LOWEST_EXPONENT = -87
+#: Exponentials may change by this power of e within a run. One that would be 0 in the first row is
+#: then below e^-47 in all rows: of no weight in a sum above the second number, and no true
+#: exponential above the third.
 LARGEST_CHANGE, SMALLEST_SUM, SMALLEST_TRUE = 40.0, 1e-9, 1e-19
 #: What stands for 1 - p_y = 0 in a logarithm.
 TINY = 1.2e-38
@@ -85,8 +87,7 @@ _LN2_HI, _LN2_LO = _f(0.693359375), _f(-2.12194440e-4)
 
 @_jit
 def _exp32(x):
-    """2^n e^r with |r| <= ln 2 / 2, the latter a polynomial; not below e^-87."""
-    x = _f(-87) if x < _f(-87) else x
+    """2^n e^r with |r| <= ln 2 / 2, the latter a polynomial; 0 below e^-87."""
     t = x * _f(1.44269504088896) + _f(12582912)  # which rounds
     n = t - _f(12582912)
     r = x - n * _LN2_HI - n * _LN2_LO
@@ -94,7 +95,8 @@ def _exp32(x):
     p = (p * r + _f(8.3334519073e-3)) * r + _f(4.1665795894e-2)
     p = (p * r + _f(1.6666665459e-1)) * r + _f(5.0000001201e-1)
     p = p * (r * r) + r + _f(1)
-    return _i(_f(p).view(_i) + _i(_f(t).view(_i) << _i(23))).view(_f)
+    e = _i(_f(p).view(_i) + _i(_f(t).view(_i) << _i(23))).view(_f)
+    return _f(0) if x < _f(LOWEST_EXPONENT) else e
 
 
 @_jit
@@ -134,7 +136,7 @@ def _by_type(single: Callable, double: Callable) -> Callable:
     return function
 
 
-_exp = _by_type(_exp32, _jit(lambda x: math.exp(max(x, -708.0))))
+_exp = _by_type(_exp32, _jit(lambda x: math.exp(x)))
 _log = _by_type(_log32, _jit(lambda x: math.log(x)))
 _log1p = _by_type(_log1p32, _jit(lambda x: math.log1p(x)))
 
@@ -148,6 +150,7 @@ class _Sides(NamedTuple):
     ignore_index: int
     scale: float
     gamma: float
+    lowest: float  #: exponents below give 0
     bias: np.ndarray  #: (C,), 0 at most
     margin: np.ndarray
     factor: np.ndarray  #: exp(scale * bias)
@@ -567,16 +570,17 @@ def _first_row(lo, ch, share, edge, t, z, d):
 
 
 @_jit
-def _make_tile(low, change, share, edge, t, step, scale, products, d, tile):
+def _make_tile(low, change, share, edge, t, step, sides, products, d, tile):
     """The logits of a run's rows, or exp(scale * z) by products."""
-    n = share.size
+    n, least, scale = share.size, tile.dtype.type(sides.lowest), tile.dtype.type(sides.scale)
     for c in range(len(tile)):
         row = tile[c]
         first = row[:n]
         _first_row(low[c], change[c], share, edge, t, first, d)
         if products:
             for x in range(n):
-                first[x] = _exp(scale * first[x])
+                z = scale * first[x]
+                first[x] = _exp(z if z > least else least)
             for x in range(n):
                 d[x] = _exp(scale * step * d[x])
         for i in range(1, row.size // n):
@@ -593,12 +597,12 @@ def _make_tile(low, change, share, edge, t, step, scale, products, d, tile):
 @_jit
 def _upsampled_softmax(low, change, way, share, edge, t, step, sides, ones, prediction, v, tile):
     """The exponentials of a tile; returns what they are to be multiplied with, by class."""
-    scale, d = tile.dtype.type(sides.scale), v.share[: share.size]
-    if sides.products and scale * step * way * (tile.shape[1] // d.size) <= LARGEST_CHANGE:
-        _make_tile(low, change, share, edge, t, step, scale, True, d, tile)
+    d, rows = v.share[: share.size], tile.shape[1] // share.size
+    if sides.products and sides.scale * step * way * rows <= LARGEST_CHANGE:
+        _make_tile(low, change, share, edge, t, step, sides, True, d, tile)
         if _softmax_of_products(tile, sides, prediction, v):
             return sides.factor
-    _make_tile(low, change, share, edge, t, step, scale, False, d, tile)
+    _make_tile(low, change, share, edge, t, step, sides, False, d, tile)
     _softmax_of_logits(tile, sides, prediction, v)
     return ones
 
@@ -895,6 +899,7 @@ def _sides(options: Options, like: Tensor) -> _Sides:
         options.ignore_index,
         float(options.scale),
         float(options.focal_gamma or 0),
+        float(LOWEST_EXPONENT if like.dtype is torch.float32 else -708),
         *(side.contiguous().numpy() for side in shifts[:2]),
         *(side.exp().numpy() for side in shifts[2:]),
         shifted,

@@ -13,13 +13,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .cells import cells_and_shares, row_runs
-from .contract import ClassTotals, Options, compute_dtype, lowest_exponent
+from .contract import ClassTotals, Options, compute_dtype
 from .labels import split_labels
 from .reference import pull
 
 #: Logits in a strip at the resolution of the target: 4 MiB of them.
 STRIP = 2**20
-#: What replaces a logit of -inf in the interpolation: 0 times it is 0.
+#: What replaces a logit of -inf: 0 times it is 0.
 LOWEST = -1e37
 
 
@@ -134,7 +134,7 @@ def _softmax(z: Tensor, y: Tensor, weight: Tensor, options: Options, predict: bo
     # A position without a softmax is NaN where it counts, and without effect where it does not.
     top = torch.where(counts, top.masked_fill(~top.isfinite(), torch.nan), torch.inf)
     z = z.sub_(top) if scale == 1 else z.sub_(top).mul_(scale)
-    e = torch.fmax(z, z.new_tensor(lowest_exponent(z)), out=z).exp_()
+    e = torch.fmax(z, z.new_tensor(LOWEST), out=z).exp_()
     log_true = torch.where(counts, scale * (true - top), 0.0)
     rest, true = e.sum(0), log_true.exp()
     near, far = (rest / true).log1p_(), (rest + true).log_() - log_true
