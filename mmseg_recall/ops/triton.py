@@ -54,7 +54,7 @@ if tuple(int(part) for part in triton.__version__.split('.')[:2]) < (3, 3):
 #: Logits of a warp at a time; upsampled, where eight rows share the work, twice as many.
 WARP = 256
 #: Classes at a time; and where they are neighbours in memory, in classification.
-CLASSES, NEIGHBOURS = 1, 2048
+CLASSES, NEIGHBOURS = 1, 8192
 
 
 class _Batch(NamedTuple):
@@ -83,6 +83,7 @@ class _Batch(NamedTuple):
     COLUMNS: tl.constexpr
     CLASSES: tl.constexpr
     PHASES: tl.constexpr
+    ALIGNED: tl.constexpr  #: whether an image has a multiple of 16 positions
 
 
 # --- device: a tile, and one sweep over its classes ----------------------------------------------
@@ -102,6 +103,8 @@ def _open(batch, size, blocks):
         first = block.to(tl.int64) * batch.COLUMNS
         position = block * batch.COLUMNS + column
         inside = position < size
+        if batch.ALIGNED:  # the same, and one for all of 16 positions, which are read at once
+            inside = position // 16 * 16 < size
         start = batch.logits + image.to(tl.int64) * batch.image_stride + first * batch.stride
         source = start, column * batch.stride + ahead, inside
     else:
@@ -126,12 +129,13 @@ def _open(batch, size, blocks):
             above, below, left, right, tl.maximum(1 - across, least), tl.maximum(across, least),
             tl.maximum(1 - down, least), tl.maximum(down, least),
         )  # fmt: skip
-    position += tl.cast(image, tl.int64) * size
-    given = tl.load(batch.target + position, inside, other=0)
+    image = tl.cast(image, tl.int64)
+    at = image * size + position
+    given = tl.load(batch.target + at, inside, other=0)
     valid = inside & (given != batch.ignore_index)
     weight, counts = valid.to(batch.DTYPE), valid
     if batch.weights is not None:
-        weight = tl.load(batch.weights + position, valid, other=0).to(batch.DTYPE)
+        weight = tl.load(batch.weights + at, valid, other=0).to(batch.DTYPE)
         counts = valid & (weight != 0)
     label = given.to(tl.int32)
     label = tl.where(valid, tl.where(label == given, label, -1), 0)
@@ -288,10 +292,10 @@ def _forward_kernel(batch, size, blocks, totals, extremes, losses, numbers, SWEE
         loss = (tl.log2(total) - power) * 0.6931471805599453
         one_minus_p = tl.maximum(rest / total, 1.2e-38)
         if losses is not None:
-            tl.store(losses + position, tl.where(y >= 0, loss, -1.0), inside)
+            tl.store(losses + image * size + position, tl.where(y >= 0, loss, -1.0), inside)
         if numbers is not None:
-            tl.store(numbers[0] + position, prediction, inside)
-            tl.store(numbers[1] + position, one_minus_p, inside)
+            tl.store(numbers[0] + image * size + position, prediction, inside)
+            tl.store(numbers[1] + image * size + position, one_minus_p, inside)
         if totals.soft_predicted is not None:
             share = weight / total
             skipped = tl.cast(0, tl.int64)
@@ -303,28 +307,29 @@ def _forward_kernel(batch, size, blocks, totals, extremes, losses, numbers, SWEE
                 p = tl.exp2((u - largest) * batch.LOG2E) * share
                 _store_sums(totals.soft_predicted, at, p, y >= 0, real)
     else:
-        loss = tl.load(losses + position, inside, other=0.0)
-        prediction = tl.load(numbers[0] + position, inside, other=0)
-        one_minus_p = tl.load(numbers[1] + position, inside, other=0.0)
+        loss = tl.load(losses + image * size + position, inside, other=0.0)
+        prediction = tl.load(numbers[0] + image * size + position, inside, other=0)
+        one_minus_p = tl.load(numbers[1] + image * size + position, inside, other=0.0)
         first = tl.program_id(1) * batch.CLASSES
         last = first + batch.CLASSES
-    one = tl.zeros_like(y) + 1
-    hit, focal = tl.where(prediction == y, one, 0), loss
+    # Both counts in one number, which has room for 65535 positions.
+    counts, focal = tl.where(prediction == y, 65537, 1), loss
     prediction = tl.where(y < 0, -1, prediction)
     p_y = tl.exp2(-loss * 1.4426950408889634) * weight
     if totals.focal is not None:
         focal = tl.exp2(tl.log2(one_minus_p) * batch.GAMMA) * loss * weight
-    loss *= weight
+    one, loss = tl.zeros_like(loss) + 1, loss * weight
+    ahead = tl.arange(0, batch.CLASSES)
+    at = program * batch.num_classes + first + ahead
     for k in range(first, last, batch.CLASSES):
-        classes = k + tl.arange(0, batch.CLASSES)
-        at, real = program * batch.num_classes + classes, classes < batch.num_classes
+        real = k + ahead < batch.num_classes
         here = y == _classes(batch, k)
-        _store_sums(totals.support, at, one, here, real)
-        _store_sums(totals.true_positive, at, hit, here, real)
+        _store_sums(totals.support, at, counts, here, real)
         _store_sums(totals.predicted, at, one, prediction == _classes(batch, k), real)
         _store_sums(totals.cross_entropy, at, loss, here, real)
         _store_sums(totals.soft_true_positive, at, p_y, here, real)
         _store_sums(totals.focal, at, focal, here, real)
+        at += batch.CLASSES
 
 
 @triton.jit(do_not_specialize=['size', 'blocks'])
@@ -355,7 +360,7 @@ def _backward_kernel(batch, size, blocks, grads, grad, grad_strides, SCALE: tl.c
     CELLS: tl.constexpr = batch.COLUMNS // batch.PHASES
     cells, program, ahead = blocks * CELLS, tl.program_id(0), tl.arange(0, batch.CLASSES)
     if batch.runs is None:
-        grad += tl.cast(image, tl.int64) * grad_strides[0]
+        grad += image * grad_strides[0]
         grad += position * grad_strides[2] + ahead[None, None, :] * grad_strides[1]
     else:
         grad += (program // blocks).to(tl.int64) * batch.num_classes * 4 * cells
@@ -470,7 +475,7 @@ class _Plan(NamedTuple):
     shared: dict  #: the arguments that the kernels share
     programs: int
     num_warps: int
-    grad_strides: tuple[int, int, int]  #: of images (beyond their positions), classes, positions
+    grad_strides: tuple[int, int, int]  #: of images, classes and positions
     tables: _Tables | None
 
 
@@ -493,13 +498,14 @@ def _plan(logits: Tensor, target: Tensor, options: Options) -> _Plan:
         logits, images, size = logits.flatten(1).contiguous(), 1, len(logits)
         image_stride, class_stride, stride, grad_strides = 0, 1, num_classes, (0, 1, num_classes)
         classes = min(triton.next_power_of_2(num_classes), NEIGHBOURS)
-        tile = 1, min(NEIGHBOURS // classes, triton.next_power_of_2(size)), classes
+        tile = 1, min(max(1, 1024 // classes), triton.next_power_of_2(size)), classes
+        warp = 1024
         blocks = triton.cdiv(size, tile[1])
     else:
         logits = logits.flatten(2)
         logits = logits if logits.stride(2) == 1 else logits.contiguous()
         image_stride, class_stride, stride = logits.stride()
-        grad_strides = (num_classes - 1) * size, size, 1
+        grad_strides = num_classes * size, size, 1
         tile = 1, min(WARP, triton.next_power_of_2(size)), CLASSES
         blocks = triton.cdiv(size, tile[1])
     sides = options.position_weight, options.class_bias, options.target_margin
@@ -525,6 +531,7 @@ def _plan(logits: Tensor, target: Tensor, options: Options) -> _Plan:
                 options.focal_gamma,
                 *tile,
                 1 if tables is None else tables.phases,
+                grad_strides[2] == 1 and size % 16 == 0,
             ),
         ),
     )
@@ -545,7 +552,7 @@ def _sweep(plan: _Plan, totals: ClassTotals, losses=None, numbers=None) -> None:
     split_labels(extremes, batch.num_classes, batch.ignore_index)
 
 
-_COUNTS, _NONE = ('support', 'true_positive', 'predicted'), ClassTotals(*[None] * 7)
+_NONE = ClassTotals(*[None] * 7)
 
 
 def _forward(logits: Tensor, target: Tensor, options: Options) -> ClassTotals:
@@ -553,23 +560,20 @@ def _forward(logits: Tensor, target: Tensor, options: Options) -> ClassTotals:
     num_classes, dtype = logits.shape[1], compute_dtype(logits)
     names = [name for name in ClassTotals._fields if name in options.fields]
     if target.numel() == 0:
-        zeros = {name: logits.new_zeros(num_classes, dtype=dtype) for name in names}
-        return _NONE._replace(**zeros)
+        return _NONE._replace(**{name: logits.new_zeros(num_classes, dtype=dtype) for name in names})
     plan = _plan(logits, target, options)
-    in_rows = plan.grad_strides[1] == 1
-    size = plan.shared['size']
+    size, blocks, neighbours = plan.shared['size'], plan.programs, plan.grad_strides[1] == 1
     columns, classes = 64, min(32, triton.next_power_of_2(num_classes))
-    blocks = triton.cdiv(size, columns) if in_rows else plan.programs
-
-    def rows(name: str) -> Tensor:
-        programs = plan.programs if name == 'soft_predicted' else blocks
-        return logits.new_empty(programs, num_classes, dtype=torch.int32 if name in _COUNTS else dtype)
-
-    totals = _NONE._replace(**{name: rows(name) for name in names})
+    if neighbours:
+        blocks = triton.cdiv(size, columns)
+    rows = {name: logits.new_empty(blocks, num_classes, dtype=dtype) for name in names}
+    if 'soft_predicted' in rows:
+        rows['soft_predicted'] = logits.new_empty(plan.programs, num_classes, dtype=dtype)
+    if rows.pop('true_positive', None) is not None or 'support' in rows:
+        rows['support'] = logits.new_empty(blocks, num_classes, dtype=torch.int32)
+    totals = _NONE._replace(**rows)
     with torch.cuda.device_of(logits):
-        if not in_rows:
-            _sweep(plan, totals)
-        else:
+        if neighbours:
             losses, one_minus_ps = logits.new_empty(2, size, dtype=dtype)
             numbers = logits.new_empty(size, dtype=torch.int32), one_minus_ps
             _sweep(plan, _NONE._replace(soft_predicted=totals.soft_predicted), losses, numbers)
@@ -580,9 +584,12 @@ def _forward(logits: Tensor, target: Tensor, options: Options) -> ClassTotals:
                 batch, size, blocks, totals._replace(soft_predicted=None), None, losses, numbers,
                 SWEEP=False,
             )  # fmt: skip
-    return ClassTotals(
-        *(None if rows is None else rows.sum(0, dtype=torch.float64).to(dtype) for rows in totals)
-    )
+        else:
+            _sweep(plan, totals)
+    if totals.support is not None:
+        rows.update(support=totals.support & 0xFFFF, true_positive=totals.support >> 16)
+    sums = {name: rows[name].sum(0, dtype=torch.float64).to(dtype) for name in names}
+    return _NONE._replace(**sums)
 
 
 def _losses(logits: Tensor, target: Tensor, options: Options) -> Tensor:
