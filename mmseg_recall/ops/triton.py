@@ -76,7 +76,7 @@ class _Batch(NamedTuple):
     class_stride: int
     line_stride: int
     stride: int
-    DTYPE: tl.constexpr
+    DOUBLE: tl.constexpr  #: whether to compute in float64
     LOG2E: tl.constexpr  #: exp(scale x) is 2 to the power of LOG2E x
     GAMMA: tl.constexpr
     ROWS: tl.constexpr
@@ -133,13 +133,18 @@ def _open(batch, size, blocks):
     at = image * size + position
     given = tl.load(batch.target + at, inside, other=0)
     valid = inside & (given != batch.ignore_index)
-    weight, counts = valid.to(batch.DTYPE), valid
+    weight, counts = _real(batch, valid), valid
     if batch.weights is not None:
-        weight = tl.load(batch.weights + at, valid, other=0).to(batch.DTYPE)
+        weight = _real(batch, tl.load(batch.weights + at, valid, other=0))
         counts = valid & (weight != 0)
     label = given.to(tl.int32)
     label = tl.where(valid, tl.where(label == given, label, -1), 0)
     return source, image, position, inside, label, tl.where(counts, label, -1), weight
+
+
+@triton.jit
+def _real(batch, values):
+    return values.to(tl.float64 if batch.DOUBLE else tl.float32)
 
 
 @triton.jit
@@ -174,24 +179,24 @@ def _read(batch, source, y, margin, k, skipped):
 @triton.jit
 def _load(batch, start, offsets, mask):
     other = None if mask is None else float('-inf')
-    return tl.load(start + offsets, mask, other=other).to(batch.DTYPE)
+    return _real(batch, tl.load(start + offsets, mask, other=other))
 
 
 @triton.jit
 def _of_classes(batch, vector, k):
     """The entries from k on of a vector over the classes."""
     classes = _classes(batch, k)
-    return tl.load(vector + classes, classes < batch.num_classes, other=0.0).to(batch.DTYPE)
+    return _real(batch, tl.load(vector + classes, classes < batch.num_classes, other=0.0))
 
 
 @triton.jit
 def _of_class(batch, vector, y):
     """Entry y of a vector over the classes, 0 where a position does not count."""
     if vector is None:
-        return tl.zeros_like(y).to(batch.DTYPE)
+        return _real(batch, tl.zeros_like(y))
     else:
         real = (y >= 0) & (y < batch.num_classes)
-        return tl.load(vector + y, real, other=0.0).to(batch.DTYPE)
+        return _real(batch, tl.load(vector + y, real, other=0.0))
 
 
 @triton.jit
@@ -218,9 +223,9 @@ def _softmax(batch, source, y, margin, q):
     other classes, without and with the factor q.
     """
     SHIFTED: tl.constexpr = (batch.bias is not None) or (batch.margin is not None)
-    zero = tl.zeros_like(y).to(batch.DTYPE)
+    zero = _real(batch, tl.zeros_like(y))
     # Finite, or -inf minus -inf would come up.
-    largest, best = zero - 3e38, zero - 3e38
+    largest, best = zero - 3.4028234663852886e38, zero - 3.4028234663852886e38
     rest, mix, own, own_z = zero, zero, zero, zero
     rival = tl.zeros_like(y)
     skipped = tl.cast(0, tl.int64)
@@ -526,7 +531,7 @@ def _plan(logits: Tensor, target: Tensor, options: Options) -> _Plan:
         *map(
             tl.constexpr,
             (
-                tl.float64 if dtype is torch.float64 else tl.float32,
+                dtype is torch.float64,
                 options.scale / math.log(2),
                 options.focal_gamma,
                 *tile,
