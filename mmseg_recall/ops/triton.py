@@ -53,6 +53,8 @@ if tuple(int(part) for part in triton.__version__.split('.')[:2]) < (3, 3):
 
 #: Logits of a warp at a time; upsampled, where eight rows share the work, twice as many.
 WARP = 256
+#: Of a thread at most, so that 12 warps fit on a processor at a time.
+REGISTERS = 168
 #: Classes at a time; and where they are neighbours in memory, in classification.
 CLASSES, NEIGHBOURS = 1, 8192
 
@@ -77,7 +79,8 @@ class _Batch(NamedTuple):
     line_stride: int
     stride: int
     DOUBLE: tl.constexpr  #: whether to compute in float64
-    LOG2E: tl.constexpr  #: exp(scale x) is 2 to the power of LOG2E x
+    FACTOR: tl.constexpr  #: of what is read: u is FACTOR (z + bias - margin), ...
+    LOG2E: tl.constexpr  #: ... and a class is as probable as 2 to the power of LOG2E u
     GAMMA: tl.constexpr
     ROWS: tl.constexpr
     COLUMNS: tl.constexpr
@@ -126,7 +129,8 @@ def _open(batch, size, blocks):
         # Not 0: times a class that is switched off by -inf it would be NaN.
         least = 1e-30
         source = (
-            above, below, left, right, tl.maximum(1 - across, least), tl.maximum(across, least),
+            above, below, left, right,
+            tl.maximum(1 - across, least) * batch.FACTOR, tl.maximum(across, least) * batch.FACTOR,
             tl.maximum(1 - down, least), tl.maximum(down, least),
         )  # fmt: skip
     image = tl.cast(image, tl.int64)
@@ -170,7 +174,7 @@ def _read(batch, source, y, margin, k, skipped):
         z = upper * one_minus_down + lower * down
     here, u = y == _classes(batch, k), z
     if batch.bias is not None:
-        u += _of_classes(batch, batch.bias, k)
+        u += _of_classes(batch, batch.bias, k) * batch.FACTOR
     if batch.margin is not None:
         u = tl.where(here, u - margin, u)
     return z, here, u
@@ -287,7 +291,7 @@ def _forward_kernel(batch, size, blocks, totals, extremes, losses, numbers, SWEE
     """
     source, image, position, inside, label, y, weight = _open(batch, size, blocks)
     program = tl.program_id(0).to(tl.int64)
-    margin = _of_class(batch, batch.margin, y)
+    margin = _of_class(batch, batch.margin, y) * batch.FACTOR
     first, last = 0, batch.num_classes
     if SWEEP:
         tl.store(extremes + 2 * program, tl.min(label))
@@ -341,7 +345,7 @@ def _forward_kernel(batch, size, blocks, totals, extremes, losses, numbers, SWEE
 def _backward_kernel(batch, size, blocks, grads, grad, grad_strides, SCALE: tl.constexpr):
     """The gradient of a tile or, upsampled, four sums of it for each cell and class."""
     source, image, position, inside, _, y, weight = _open(batch, size, blocks)
-    margin, q = _of_class(batch, batch.margin, y), grads.soft_predicted
+    margin, q = _of_class(batch, batch.margin, y) * batch.FACTOR, grads.soft_predicted
     _, largest, true, power, rest, mix = _softmax(batch, source, y, margin, q)
     total = true + rest
     p_y = true / total
@@ -405,20 +409,24 @@ def _store_cells(batch, pointers, values, real):
 
 
 @triton.jit
-def _combine_kernel(part, starts, grad, num_classes, height, width, runs, cells, BLOCK: tl.constexpr):
-    """A line of the gradient, from the sums of the cells on both sides of it."""
-    line, plane = tl.program_id(0) % height, tl.program_id(0) // height
-    k, image = plane % num_classes, (plane // num_classes).to(tl.int64)
-    x = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
-    inside, middle = x < width, tl.load(starts + line + 1)
-    total = tl.zeros([BLOCK], part.dtype.element_ty)
+def _combine_kernel(
+    part, starts, grad, num_classes, height, width, runs, cells,
+    CLASSES: tl.constexpr, COLUMNS: tl.constexpr,
+):  # fmt: skip
+    """A line of the gradient of some classes, from the sums of the cells on both sides of it."""
+    line, image = tl.program_id(0) % height, (tl.program_id(0) // height).to(tl.int64)
+    k = tl.program_id(1) * CLASSES + tl.arange(0, CLASSES)[:, None]
+    x = tl.program_id(2) * COLUMNS + tl.arange(0, COLUMNS)[None, :]
+    real, middle = (k < num_classes) & (x < width), tl.load(starts + line + 1)
+    left = k * 4 * cells + x
+    right = k * 4 * cells + cells + tl.where(x == 0, width, x) - 1
+    total = tl.zeros([CLASSES, COLUMNS], part.dtype.element_ty)
     for run in range(tl.load(starts + line), tl.load(starts + line + 2)):
-        sums = part + ((image * runs + run) * num_classes + k) * 4 * cells
+        sums = part + (image * runs + run) * num_classes * 4 * cells
         sums += tl.where(run < middle, 2 * cells, 0)
-        total += tl.load(sums + x, inside, other=0.0)
-        total += tl.load(sums + cells + tl.where(x == 0, width, x) - 1, inside, other=0.0)
-    at = (plane.to(tl.int64) * height + line) * width + x
-    tl.store(grad + at, total.to(grad.dtype.element_ty), inside)
+        total += tl.load(sums + left, real, other=0.0) + tl.load(sums + right, real, other=0.0)
+    grad += image * num_classes * height * width + line * width
+    tl.store(grad + k * height * width + x, total.to(grad.dtype.element_ty), real)
 
 
 # --- host ----------------------------------------------------------------------------------------
@@ -479,7 +487,7 @@ class _Plan(NamedTuple):
 
     shared: dict  #: the arguments that the kernels share
     programs: int
-    num_warps: int
+    options: dict  #: for the compiler
     grad_strides: tuple[int, int, int]  #: of images, classes and positions
     tables: _Tables | None
 
@@ -513,6 +521,9 @@ def _plan(logits: Tensor, target: Tensor, options: Options) -> _Plan:
         grad_strides = num_classes * size, size, 1
         tile = 1, min(WARP, triton.next_power_of_2(size)), CLASSES
         blocks = triton.cdiv(size, tile[1])
+    # Upsampled, eight rows share the factor on the way in.
+    log2e = options.scale / math.log(2)
+    factors = (1.0, log2e) if tables is None else (log2e, 1.0)
     sides = options.position_weight, options.class_bias, options.target_margin
     batch = _Batch(
         logits,
@@ -532,7 +543,7 @@ def _plan(logits: Tensor, target: Tensor, options: Options) -> _Plan:
             tl.constexpr,
             (
                 dtype is torch.float64,
-                options.scale / math.log(2),
+                *factors,
                 options.focal_gamma,
                 *tile,
                 1 if tables is None else tables.phases,
@@ -541,8 +552,10 @@ def _plan(logits: Tensor, target: Tensor, options: Options) -> _Plan:
         ),
     )
     shared = dict(batch=batch, size=size, blocks=blocks)
-    warps = max(1, math.prod(tile) // warp)
-    return _Plan(shared, images * runs * blocks, warps, grad_strides, tables)
+    compiler = dict(num_warps=max(1, math.prod(tile) // warp))
+    if tables is not None:
+        compiler.update(maxnreg=REGISTERS)
+    return _Plan(shared, images * runs * blocks, compiler, grad_strides, tables)
 
 
 def _sweep(plan: _Plan, totals: ClassTotals, losses=None, numbers=None) -> None:
@@ -552,7 +565,7 @@ def _sweep(plan: _Plan, totals: ClassTotals, losses=None, numbers=None) -> None:
     extremes = batch.target.new_empty(plan.programs, 2, dtype=torch.int32)
     _forward_kernel[(plan.programs,)](
         **plan.shared, totals=totals, extremes=extremes, losses=losses, numbers=numbers,
-        SWEEP=True, num_warps=plan.num_warps,
+        SWEEP=True, **plan.options,
     )  # fmt: skip
     split_labels(extremes, batch.num_classes, batch.ignore_index)
 
@@ -620,14 +633,15 @@ def _backward(logits: Tensor, target: Tensor, options: Options, grads: ClassTota
     with torch.cuda.device_of(logits):
         _backward_kernel[(plan.programs,)](
             **plan.shared, grads=grads, grad=result, grad_strides=plan.grad_strides,
-            SCALE=options.scale, num_warps=plan.num_warps,
+            SCALE=options.scale if tables is None else math.log(2), **plan.options,
         )  # fmt: skip
         if tables is not None:
             height, width = logits.shape[2:]
-            block = min(128, triton.next_power_of_2(width))
-            _combine_kernel[len(logits) * num_classes * height, triton.cdiv(width, block)](
+            columns = min(64, triton.next_power_of_2(width))
+            grid = len(logits) * height, triton.cdiv(num_classes, 8), triton.cdiv(width, columns)
+            _combine_kernel[grid](
                 result, tables.starts, grad, num_classes, height, width, runs, cells,
-                BLOCK=block, num_warps=1,
+                CLASSES=8, COLUMNS=columns, num_warps=1,
             )  # fmt: skip
     return grad
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import re
 import subprocess
@@ -137,8 +138,9 @@ def opcode(text: str) -> str:
 def occupancy(registers: int, warps: int) -> int:
     """Warps on a processor at a time, as far as registers decide."""
     of_a_warp = -(-registers * 32 // 256) * 256
-    programs = min(MOST_PROGRAMS, MOST_WARPS // warps, REGISTERS // of_a_warp // warps)
-    return programs * warps
+    # A processor has four parts, each with registers of its own.
+    fitting = min(MOST_WARPS, REGISTERS // 4 // of_a_warp * 4)
+    return min(MOST_PROGRAMS, fitting // warps) * warps
 
 
 # --- what a launch does ---------------------------------------------------------------------------
@@ -168,24 +170,20 @@ def measure(launch: tuple, logits: int, device: tuple) -> dict:
     name, grid, warps, arguments, compiled = launch
     _, processors, clock, bandwidth = device
     code, resources = machine_code(compiled.asm['cubin'])
-    programs, trips = 1, steps(name, arguments)
-    for size in grid:
-        programs *= size
-    in_tile = 0  # of the logits, in one step of a thread
+    times, in_step = steps(name, arguments), 0
     if 'batch' in arguments:
         batch = arguments['batch']
-        in_tile = batch.ROWS.value * batch.COLUMNS.value * batch.CLASSES.value / (32 * warps)
-    executed, per_logit, sweeps = len(code), 0.0, 0
+        in_step = batch.ROWS.value * batch.COLUMNS.value * batch.CLASSES.value / (32 * warps)
+    issued, in_loops, sweeps = len(code), 0, 0  # of a warp; as if each branch were taken
     for first, last in loops(code):
         body = [opcode(text) for address, text in code if first <= address <= last]
         exps = sum(text.startswith('MUFU.EX2') for text in body)
-        unrolled = max(1, round(exps / in_tile)) if in_tile else 1
-        executed += len(body) * (trips / unrolled - 1)
-        if in_tile:
-            per_logit += len(body) / unrolled / in_tile
+        # In a sweep each logit has one; twice as many, and the compiler has joined two steps.
+        times_here = times / max(1, round(exps / in_step)) if in_step else times
+        in_loops += len(body) * times_here
+        issued += len(body) * (times_here - 1)
         sweeps += exps > 0
-    if not in_tile:
-        per_logit = executed * programs * warps * 32 / logits
+    number_of_warps = math.prod(grid) * warps
     moved = [tensor for value in arguments.values() for tensor in tensors(value)]
     # A tile's logits may have left the cache when the next sweep over the classes reads them.
     bytes_moved = sum(tensor.numel() * tensor.element_size() for tensor in moved)
@@ -194,15 +192,15 @@ def measure(launch: tuple, logits: int, device: tuple) -> dict:
         bytes_moved += (sweeps - 1) * z.numel() * z.element_size()
     return dict(
         kernel=name,
-        programs=programs,
+        programs=math.prod(grid),
         warps=warps,
         registers=resources['REG'],
         spilled_bytes=resources['STACK'] + resources['LOCAL'],
         warps_on_a_processor=occupancy(resources['REG'], warps),
-        instructions_per_logit_in_loops=round(per_logit, 2),
-        instructions_per_logit_in_all=round(executed * programs * warps * 32 / logits, 2),
+        instructions_per_logit_in_loops=in_loops * number_of_warps * 32 / logits,
+        instructions_per_logit_in_all=issued * number_of_warps * 32 / logits,
         bytes=bytes_moved,
-        issue_limit_seconds=executed * programs * warps / (processors * ISSUES * clock),
+        issue_limit_seconds=issued * number_of_warps / (processors * ISSUES * clock),
         bandwidth_limit_seconds=bytes_moved / bandwidth,
     )
 
@@ -218,9 +216,7 @@ SUMMED = (
 
 def measure_shape(shape: tuple, device: str) -> dict:
     batch, classes, _, full = shape
-    logits = batch * classes
-    for size in full:
-        logits *= size
+    logits = batch * classes * math.prod(full)
     spec = DEVICES[device]
     rows = [measure(launch, logits, spec) for launch in launches(shape, spec[0])]
     return dict({key: sum(row[key] for row in rows) for key in SUMMED}, kernels=rows)
