@@ -1,29 +1,28 @@
 """The passes as Triton kernels, for logits on a GPU.
 
-**It has never run on a GPU.** The tests run it in Triton's interpreter on CPU and compile it for
-two generations of NVIDIA GPUs (``tools/benchmarks/gpu_code.py`` counts the instructions). Therefore
-``has_triton`` first compares it with the reference backend on the GPU in use.
+**They have never run on a GPU.** The tests run them in Triton's interpreter on CPU and compile them
+for two generations of NVIDIA GPUs, whose instructions ``tools/benchmarks/gpu_code.py`` counts.
+``has_triton`` compares them with the reference backend on the GPU in use.
 
-A program has a *tile*: rows x columns of positions of one image, and classes. It goes through the
-classes once, or in steps of several, with the positions in the registers of its threads:
+A program has a *tile*, rows x columns of positions of one image, and goes through the classes:
 
-- of upsampled logits: a run of at most 8 rows in one gap (see :mod:`.cells`) and a stretch of cells
-  with all their phases. The rows lie in the registers of a thread, so that they share the
-  interpolation across; the classes come one by one, so that softmax needs no work across threads.
-- of logits at the target's resolution: a stretch of positions, and the classes one by one.
-- of classification: one position or a few, and a thousand classes at a time.
+- Upsampled logits: a run of rows in one gap (see :mod:`.cells`) and a few cells with all their
+  phases. A thread has all the rows of its columns, so that they share the interpolation across.
+- Logits at the target's resolution: a stretch of positions.
+- Classification: a few positions, and thousands of classes at a time.
 
-Neighbouring threads read neighbouring numbers in all three. A sweep over the classes holds, for
-each position, the logit of the true class apart from the others; of these the largest u, which one
-that is, and the sum of exp(u - largest). An exponential that was added before the largest was known
-is corrected on the way: with e = exp(-|u - largest|) the new sum is sum + e, or sum * e + 1 where u
-is the new largest. With the true class apart p_y and 1 - p_y are quotients, not differences.
+In the first two the classes come one by one, so that a softmax needs no work across threads. In all
+three neighbouring threads read neighbouring numbers.
 
-The formulas of the gradient are derived in ``streamed``. Backward repeats the sweep, since one number per
-position would lose digits and take memory, and goes through the classes once more. Upsampled, it
-sums each cell's gradient over the rows and phases, apart for each of the four logits around the
-cell; a last kernel adds what the cells around a logit have for it. There are no atomics: a program
-stores sums of its own, which are added in a fixed order, so that every run gives the same bits.
+A sweep over the classes keeps the true class apart: p_y and 1 - p_y are then quotients and no
+differences. Of the others it has the largest u and the sum of exp(u - largest). With
+e = exp(-|u - largest|), the next class makes the sum ``sum + e``, or ``sum * e + 1`` where it is
+the new largest. Backward repeats the sweep, then computes the gradient, whose formula is derived in
+``streamed``. Upsampled, it sums the gradient of a cell over rows and phases, once for each of the
+four logits around the cell; a last kernel adds what the cells around a logit have for it.
+
+There are no atomics. Programs store sums of their own, which are added in a fixed order, so that
+every run gives the same bits. No kernel is compiled again for a batch of another size.
 """
 
 import functools
@@ -35,7 +34,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .cells import LONGEST_RUN, cells_and_shares, column_lanes, row_runs
-from .contract import DIFFERENTIABLE, ClassTotals, Options, compute_dtype
+from .contract import ClassTotals, Options, compute_dtype
 from .labels import split_labels
 
 try:
@@ -51,11 +50,11 @@ if tuple(int(part) for part in triton.__version__.split('.')[:2]) < (3, 3):
         f'{triton.__version__} is installed'
     )
 
-#: Logits of a warp at a time; upsampled, where eight rows share the work, twice as many.
+#: Logits of a warp at a time; upsampled, where rows share the work, twice as many.
 WARP = 256
-#: Of a thread at most, so that 12 warps fit on a processor at a time.
+#: Then a thread may have so many registers: 12 warps fit on a processor.
 REGISTERS = 168
-#: Classes at a time; and where they are neighbours in memory, in classification.
+#: Classes at a time; and in classification, where they are neighbours in memory.
 CLASSES, NEIGHBOURS = 1, 8192
 
 
@@ -67,7 +66,7 @@ class _Batch(NamedTuple):
     weights: Tensor | None
     bias: Tensor | None
     margin: Tensor | None
-    runs: Tensor | None  #: as in ``_Tables``; ``None`` at the target's resolution
+    runs: Tensor | None  #: and the two tables below: see ``_Tables``
     row_shares: Tensor | None
     columns: Tensor | None
     num_classes: int
@@ -78,62 +77,58 @@ class _Batch(NamedTuple):
     class_stride: int
     line_stride: int
     stride: int
-    DOUBLE: tl.constexpr  #: whether to compute in float64
-    FACTOR: tl.constexpr  #: of what is read: u is FACTOR (z + bias - margin), ...
-    LOG2E: tl.constexpr  #: ... and a class is as probable as 2 to the power of LOG2E u
+    FACTOR: tl.constexpr  #: u = FACTOR (z + bias - margin), ...
+    LOG2E: tl.constexpr  #: ... and exp(scale (z + bias - margin)) = 2^(LOG2E u)
     GAMMA: tl.constexpr
+    DOUBLE: tl.constexpr  #: whether to compute in float64
+    ALIGNED: tl.constexpr  #: whether images begin and end at multiples of 16 positions
     ROWS: tl.constexpr
     COLUMNS: tl.constexpr
     CLASSES: tl.constexpr
     PHASES: tl.constexpr
-    ALIGNED: tl.constexpr  #: whether an image has a multiple of 16 positions
 
 
-# --- device: a tile, and one sweep over its classes ----------------------------------------------
+# --- device: a tile -------------------------------------------------------------------------------
 
 
 @triton.jit
 def _open(batch, size, blocks):
-    """How a tile is read, and its positions' image, place and labels, each (rows, columns, 1).
-
-    Returns ``y``, -1 where a position does not count, and the labels as they are to be checked.
+    """Where the logits of a tile are; of its positions, (rows, columns, 1), where they are in the
+    target, whether they are inside, the label to check, y (-1 where one does not count), weight.
     """
-    program = tl.program_id(0)
-    block, image = program % blocks, program // blocks
+    block, image = tl.program_id(0) % blocks, tl.program_id(0) // blocks
     column = tl.arange(0, batch.COLUMNS)[None, :, None]
     ahead = _classes(batch, 0) * batch.class_stride
     if batch.runs is None:
-        first = block.to(tl.int64) * batch.COLUMNS
+        image = image.to(tl.int64)
         position = block * batch.COLUMNS + column
         inside = position < size
-        if batch.ALIGNED:  # the same, and one for all of 16 positions, which are read at once
+        if batch.ALIGNED:  # the same, but the compiler sees that it is one for 16 positions
             inside = position // 16 * 16 < size
-        start = batch.logits + image.to(tl.int64) * batch.image_stride + first * batch.stride
+        start = batch.logits + image * batch.image_stride
+        start += block.to(tl.int64) * batch.COLUMNS * batch.stride
         source = start, column * batch.stride + ahead, inside
     else:
-        run, image = image % batch.run_count, image // batch.run_count
-        start = batch.logits + image.to(tl.int64) * batch.image_stride
-        entry = batch.runs + 4 * run
+        run, image = image % batch.run_count, (image // batch.run_count).to(tl.int64)
+        entry, start = batch.runs + 4 * run, batch.logits + image * batch.image_stride
         above = start + tl.load(entry).to(tl.int64) * batch.line_stride
         below = start + tl.load(entry + 1).to(tl.int64) * batch.line_stride
         row = tl.arange(0, batch.ROWS)[:, None, None]
-        rows, row = row < tl.load(entry + 3), row + tl.load(entry + 2)
-        # Four numbers to an entry: were columns neighbours in memory, the compiler would arrange
-        # the threads for this load, and move numbers between them in every other one.
+        real, row = row < tl.load(entry + 3), row + tl.load(entry + 2)
+        down = tl.load(batch.row_shares + row, real, other=0.0)
+        # Four numbers an entry: of neighbours in memory a thread would load several, and then move
+        # numbers to other threads for each class.
         entry = batch.columns + 4 * (block * batch.COLUMNS + column)
-        column = tl.load(entry).to(tl.int32) - 1
+        column, across = tl.load(entry).to(tl.int32) - 1, tl.load(entry + 3)
         left = tl.load(entry + 1).to(tl.int32) * batch.stride + ahead
         right = tl.load(entry + 2).to(tl.int32) * batch.stride + ahead
-        across, down = tl.load(entry + 3), tl.load(batch.row_shares + row, rows, other=0.0)
-        position, inside = row * batch.width + column, rows & (column >= 0)
-        # Not 0: times a class that is switched off by -inf it would be NaN.
-        least = 1e-30
+        position, inside = row * batch.width + column, real & (column >= 0)
+        # Not 0, for 0 times the -inf of a class that is switched off would be NaN.
         source = (
             above, below, left, right,
-            tl.maximum(1 - across, least) * batch.FACTOR, tl.maximum(across, least) * batch.FACTOR,
-            tl.maximum(1 - down, least), tl.maximum(down, least),
+            tl.maximum(1 - across, 1e-30) * batch.FACTOR, tl.maximum(across, 1e-30) * batch.FACTOR,
+            tl.maximum(1 - down, 1e-30), tl.maximum(down, 1e-30),
         )  # fmt: skip
-    image = tl.cast(image, tl.int64)
     at = image * size + position
     given = tl.load(batch.target + at, inside, other=0)
     valid = inside & (given != batch.ignore_index)
@@ -147,43 +142,13 @@ def _open(batch, size, blocks):
 
 
 @triton.jit
-def _real(batch, values):
-    return values.to(tl.float64 if batch.DOUBLE else tl.float32)
-
-
-@triton.jit
 def _classes(batch, k):
     return k + tl.arange(0, batch.CLASSES)[None, None, :]
 
 
 @triton.jit
-def _read(batch, source, y, margin, k, skipped):
-    """The logits z of the classes from k on, whether each is the true class, and the shifted u."""
-    real = None
-    if batch.CLASSES > 1:
-        real = _classes(batch, k) < batch.num_classes
-    if batch.runs is None:
-        mask = source[2] if batch.CLASSES == 1 else real & source[2]
-        z = _load(batch, source[0] + skipped, source[1], mask)
-    else:
-        above, below, left, right, one_minus_across, across, one_minus_down, down = source
-        upper = _load(batch, above + skipped, left, real) * one_minus_across
-        upper += _load(batch, above + skipped, right, real) * across
-        lower = _load(batch, below + skipped, left, real) * one_minus_across
-        lower += _load(batch, below + skipped, right, real) * across
-        z = upper * one_minus_down + lower * down
-    here, u = y == _classes(batch, k), z
-    if batch.bias is not None:
-        u += _of_classes(batch, batch.bias, k) * batch.FACTOR
-    if batch.margin is not None:
-        u = tl.where(here, u - margin, u)
-    return z, here, u
-
-
-@triton.jit
-def _load(batch, start, offsets, mask):
-    other = None if mask is None else float('-inf')
-    return _real(batch, tl.load(start + offsets, mask, other=other))
+def _real(batch, values):
+    return values.to(tl.float64 if batch.DOUBLE else tl.float32)
 
 
 @triton.jit
@@ -195,12 +160,43 @@ def _of_classes(batch, vector, k):
 
 @triton.jit
 def _of_class(batch, vector, y):
-    """Entry y of a vector over the classes, 0 where a position does not count."""
+    """Entry y of a vector over the classes, 0 where there is none."""
     if vector is None:
-        return _real(batch, tl.zeros_like(y))
+        return _real(batch, y * 0)
     else:
-        real = (y >= 0) & (y < batch.num_classes)
-        return _real(batch, tl.load(vector + y, real, other=0.0))
+        return _real(batch, tl.load(vector + y, (y >= 0) & (y < batch.num_classes), other=0.0))
+
+
+@triton.jit
+def _load(batch, pointers, k, inside):
+    """Logits; -inf past the last class."""
+    if batch.CLASSES == 1:
+        return _real(batch, tl.load(pointers, inside))
+    else:
+        real = _classes(batch, k) < batch.num_classes
+        if inside is not None:
+            real &= inside
+        return _real(batch, tl.load(pointers, real, other=float('-inf')))
+
+
+@triton.jit
+def _read(batch, source, y, margin, k, skipped):
+    """FACTOR z, whether a class is the true one, and u, of the classes from k on."""
+    if batch.runs is None:
+        z = _load(batch, source[0] + skipped + source[1], k, source[2])
+    else:
+        above, below, left, right, one_minus_across, across, one_minus_down, down = source
+        upper = _load(batch, above + skipped + left, k, None) * one_minus_across
+        upper += _load(batch, above + skipped + right, k, None) * across
+        lower = _load(batch, below + skipped + left, k, None) * one_minus_across
+        lower += _load(batch, below + skipped + right, k, None) * across
+        z = upper * one_minus_down + lower * down
+    here, u = y == _classes(batch, k), z
+    if batch.bias is not None:
+        u += _of_classes(batch, batch.bias, k) * batch.FACTOR
+    if batch.margin is not None:
+        u = tl.where(here, u - margin, u)
+    return z, here, u
 
 
 @triton.jit
@@ -211,7 +207,7 @@ def _sum(batch, values):
 
 @triton.jit
 def _largest(batch, values):
-    """Over the classes of a tile: the largest value and its index."""
+    """Over the classes of a tile; and its index, the first."""
     if batch.CLASSES == 1:
         return values, 0
     else:
@@ -222,17 +218,14 @@ def _largest(batch, values):
 def _softmax(batch, source, y, margin, q):
     """One sweep over the classes.
 
-    Returns the predicted class (of z, the first one), the largest u, 2 to the power of
-    LOG2E (u - largest) of the true class, that power itself, and the sum of such powers over the
-    other classes, without and with the factor q.
+    Returns the predicted class, the largest u, 2^(LOG2E (u - largest)) of the true class, the
+    exponent of that, and the sum of such powers over the others, without and with the factor q.
     """
     SHIFTED: tl.constexpr = (batch.bias is not None) or (batch.margin is not None)
-    zero = _real(batch, tl.zeros_like(y))
-    # Finite, or -inf minus -inf would come up.
-    largest, best = zero - 3.4028234663852886e38, zero - 3.4028234663852886e38
+    zero, rival, skipped = _real(batch, y * 0), y * 0, tl.cast(0, tl.int64)
     rest, mix, own, own_z = zero, zero, zero, zero
-    rival = tl.zeros_like(y)
-    skipped = tl.cast(0, tl.int64)
+    # The lowest finite float32: from -inf one cannot subtract -inf.
+    largest, best = zero - 3.4028234663852886e38, zero - 3.4028234663852886e38
     for k in range(0, batch.num_classes, batch.CLASSES):
         z, here, u = _read(batch, source, y, margin, k, skipped)
         skipped += batch.class_stride * batch.CLASSES
@@ -247,7 +240,7 @@ def _softmax(batch, source, y, margin, q):
         value, index = _largest(batch, z)
         rival, best = tl.where(value > best, k + index, rival), tl.maximum(value, best)
         before, largest = largest, tl.maximum(_largest(batch, u)[0], largest)
-        if batch.CLASSES == 1:  # of the two powers one is 1
+        if batch.CLASSES == 1:  # of fade and power one is 1
             rises, power = u > before, tl.exp2(-tl.abs(u - before) * batch.LOG2E)
             fade, power = tl.where(rises, power, 1.0), tl.where(rises, 1.0, power)
         else:
@@ -258,24 +251,21 @@ def _softmax(batch, source, y, margin, q):
             mix = mix * fade + _sum(batch, power * _of_classes(batch, q, k))
     if not SHIFTED:
         best, own_z = largest, own
-    wins = (own_z > best) | ((own_z == best) & (y < rival))
+    prediction = tl.where((own_z > best) | ((own_z == best) & (y < rival)), y, rival)
     before, largest = largest, tl.maximum(largest, own)
     # Of an infinite logit there is no softmax.
     largest = tl.where(largest < float('inf'), largest, float('nan'))
     fade = tl.exp2((before - largest) * batch.LOG2E)
-    power = (own - largest) * batch.LOG2E
-    return tl.where(wins, y, rival), largest, tl.exp2(power), power, rest * fade, mix * fade
+    exponent = (own - largest) * batch.LOG2E
+    return prediction, largest, tl.exp2(exponent), exponent, rest * fade, mix * fade
 
 
-# --- kernels -------------------------------------------------------------------------------------
+# --- kernels --------------------------------------------------------------------------------------
 
 
 @triton.jit
 def _store_sums(rows, at, values, which, real):
-    """Store the sums over the positions of a tile of each class, where a total is asked for.
-
-    First over rows, which lie in the registers of a thread.
-    """
+    """Store the sums over a tile's positions, if they are asked for; first those of a thread."""
     if rows is not None:
         values = tl.where(which, values, tl.zeros_like(values))
         tl.store(rows + at, tl.sum(tl.sum(values, 0), 0), real)
@@ -285,54 +275,51 @@ def _store_sums(rows, at, values, which, real):
 def _forward_kernel(batch, size, blocks, totals, extremes, losses, numbers, SWEEP: tl.constexpr):
     """The totals of a tile, each in a row (C,) of its own.
 
-    Classification takes two launches, or its rows would be as large as its logits: the first sweeps
-    over the classes and stores a few numbers for each position, the second, for which a tile is
-    many positions and few classes, sums these.
+    Classification has two launches, or the rows would be larger than the logits. The first stores
+    what a sweep says of each position, the second sums it, in tiles of many positions.
     """
     source, image, position, inside, label, y, weight = _open(batch, size, blocks)
-    program = tl.program_id(0).to(tl.int64)
-    margin = _of_class(batch, batch.margin, y) * batch.FACTOR
-    first, last = 0, batch.num_classes
+    program, ahead = tl.program_id(0).to(tl.int64), tl.arange(0, batch.CLASSES)
+    position += image * size
     if SWEEP:
+        first, last = 0, batch.num_classes
         tl.store(extremes + 2 * program, tl.min(label))
         tl.store(extremes + 2 * program + 1, tl.max(label))
-        prediction, largest, true, power, rest, _ = _softmax(batch, source, y, margin, None)
+        margin = _of_class(batch, batch.margin, y) * batch.FACTOR
+        prediction, largest, true, exponent, rest, mix = _softmax(batch, source, y, margin, None)
         total = true + rest
-        loss = (tl.log2(total) - power) * 0.6931471805599453
+        loss = (tl.log2(total) - exponent) * 0.6931471805599453
         one_minus_p = tl.maximum(rest / total, 1.2e-38)
         if losses is not None:
-            tl.store(losses + image * size + position, tl.where(y >= 0, loss, -1.0), inside)
+            tl.store(losses + position, tl.where(y < 0, -1.0, loss), inside)
         if numbers is not None:
-            tl.store(numbers[0] + image * size + position, prediction, inside)
-            tl.store(numbers[1] + image * size + position, one_minus_p, inside)
+            tl.store(numbers[0] + position, prediction, inside)
+            tl.store(numbers[1] + position, one_minus_p, inside)
         if totals.soft_predicted is not None:
-            share = weight / total
-            skipped = tl.cast(0, tl.int64)
+            skipped, share = tl.cast(0, tl.int64), weight / total
             for k in range(0, batch.num_classes, batch.CLASSES):
-                u = _read(batch, source, y, margin, k, skipped)[2]
+                z, here, u = _read(batch, source, y, margin, k, skipped)
                 skipped += batch.class_stride * batch.CLASSES
-                classes = k + tl.arange(0, batch.CLASSES)
-                at, real = program * batch.num_classes + classes, classes < batch.num_classes
+                at, real = program * batch.num_classes + k + ahead, k + ahead < batch.num_classes
                 p = tl.exp2((u - largest) * batch.LOG2E) * share
                 _store_sums(totals.soft_predicted, at, p, y >= 0, real)
     else:
-        loss = tl.load(losses + image * size + position, inside, other=0.0)
-        prediction = tl.load(numbers[0] + image * size + position, inside, other=0)
-        one_minus_p = tl.load(numbers[1] + image * size + position, inside, other=0.0)
         first = tl.program_id(1) * batch.CLASSES
         last = first + batch.CLASSES
-    # Both counts in one number, which has room for 65535 positions.
-    counts, focal = tl.where(prediction == y, 65537, 1), loss
+        loss = tl.load(losses + position, inside, other=0.0)
+        prediction = tl.load(numbers[0] + position, inside, other=0)
+        one_minus_p = tl.load(numbers[1] + position, inside, other=0.0)
+    # Two counts in one number, with room for 65535 positions; and 1.0, of which a sum is faster
+    # than the compiler's way to count.
+    counts, one = tl.where(prediction == y, 65537, 1), loss * 0 + 1
     prediction = tl.where(y < 0, -1, prediction)
-    p_y = tl.exp2(-loss * 1.4426950408889634) * weight
+    p_y, focal = tl.exp2(-loss * 1.4426950408889634) * weight, loss * weight
+    loss *= weight
     if totals.focal is not None:
-        focal = tl.exp2(tl.log2(one_minus_p) * batch.GAMMA) * loss * weight
-    one, loss = tl.zeros_like(loss) + 1, loss * weight
-    ahead = tl.arange(0, batch.CLASSES)
+        focal *= tl.exp2(tl.log2(one_minus_p) * batch.GAMMA)
     at = program * batch.num_classes + first + ahead
     for k in range(first, last, batch.CLASSES):
-        real = k + ahead < batch.num_classes
-        here = y == _classes(batch, k)
+        here, real = y == _classes(batch, k), k + ahead < batch.num_classes
         _store_sums(totals.support, at, counts, here, real)
         _store_sums(totals.predicted, at, one, prediction == _classes(batch, k), real)
         _store_sums(totals.cross_entropy, at, loss, here, real)
@@ -343,20 +330,20 @@ def _forward_kernel(batch, size, blocks, totals, extremes, losses, numbers, SWEE
 
 @triton.jit(do_not_specialize=['size', 'blocks'])
 def _backward_kernel(batch, size, blocks, grads, grad, grad_strides, SCALE: tl.constexpr):
-    """The gradient of a tile or, upsampled, four sums of it for each cell and class."""
-    source, image, position, inside, _, y, weight = _open(batch, size, blocks)
+    """The gradient of a tile; upsampled, its sums for the four logits around each cell."""
+    source, image, position, inside, label, y, weight = _open(batch, size, blocks)
     margin, q = _of_class(batch, batch.margin, y) * batch.FACTOR, grads.soft_predicted
-    _, largest, true, power, rest, mix = _softmax(batch, source, y, margin, q)
+    prediction, largest, true, exponent, rest, mix = _softmax(batch, source, y, margin, q)
     total = true + rest
-    p_y = true / total
+    p_y, one_minus_p = true / total, tl.maximum(rest / total, 1.2e-38)
     pull = _of_class(batch, grads.cross_entropy, y)
     pull -= _of_class(batch, grads.soft_true_positive, y) * p_y
     if grads.focal is not None:
-        one_minus_p = tl.maximum(rest / total, 1.2e-38)
-        slope = p_y * (tl.log2(total) - power) * 0.6931471805599453 / one_minus_p * batch.GAMMA
-        factor = tl.exp2(tl.log2(one_minus_p) * batch.GAMMA) * (1 + slope)
-        pull += _of_class(batch, grads.focal, y) * factor
-    # The gradient of the others is 2 to the power of LOG2E (u - largest), times (base + share q).
+        loss = (tl.log2(total) - exponent) * 0.6931471805599453
+        slope = tl.exp2(tl.log2(one_minus_p) * batch.GAMMA)
+        slope *= 1 + p_y * loss / one_minus_p * batch.GAMMA
+        pull += _of_class(batch, grads.focal, y) * slope
+    # That of the true class is own, that of another 2^(LOG2E (u - largest)) (base + share q).
     share = weight * SCALE / total
     base, own = share * pull, -share * pull * rest
     if q is not None:
@@ -367,14 +354,14 @@ def _backward_kernel(batch, size, blocks, grads, grad, grad_strides, SCALE: tl.c
     share = tl.where(y < 0, 0.0, share)
 
     CELLS: tl.constexpr = batch.COLUMNS // batch.PHASES
-    cells, program, ahead = blocks * CELLS, tl.program_id(0), tl.arange(0, batch.CLASSES)
+    cells, ahead, skipped = blocks * CELLS, tl.arange(0, batch.CLASSES), tl.cast(0, tl.int64)
     if batch.runs is None:
-        grad += image * grad_strides[0]
-        grad += position * grad_strides[2] + ahead[None, None, :] * grad_strides[1]
+        grad += image * grad_strides[0] + position * grad_strides[2]
+        grad += ahead[None, None, :] * grad_strides[1]
     else:
-        grad += (program // blocks).to(tl.int64) * batch.num_classes * 4 * cells
-        grad += program % blocks * CELLS + tl.arange(0, CELLS)[:, None] + ahead[None, :] * 4 * cells
-    skipped = tl.cast(0, tl.int64)
+        program, block = (tl.program_id(0) // blocks).to(tl.int64), tl.program_id(0) % blocks
+        grad += program * batch.num_classes * 4 * cells + block * CELLS
+        grad += tl.arange(0, CELLS)[:, None] + ahead[None, :] * 4 * cells
     for k in range(0, batch.num_classes, batch.CLASSES):
         z, here, u = _read(batch, source, y, margin, k, skipped)
         skipped += batch.class_stride * batch.CLASSES
@@ -388,23 +375,24 @@ def _backward_kernel(batch, size, blocks, grads, grad, grad_strides, SCALE: tl.c
             tl.store(grad, g.to(grad.dtype.element_ty), real)
             grad += grad_strides[1] * batch.CLASSES
         else:
-            one_minus_across, across, down = source[4], source[5], source[7]
-            lower = tl.sum(g * down, 0, keep_dims=True)
-            upper = tl.sum(g, 0, keep_dims=True) - lower
             real = (k + ahead < batch.num_classes)[None, :]
-            _store_cells(batch, grad, upper * one_minus_across, real)
-            _store_cells(batch, grad + cells, upper * across, real)
-            _store_cells(batch, grad + 2 * cells, lower * one_minus_across, real)
-            _store_cells(batch, grad + 3 * cells, lower * across, real)
+            lower = tl.sum(g * source[7], 0)
+            upper = tl.sum(g, 0) - lower
+            _store_cells(batch, grad, upper, source[4], real)
+            _store_cells(batch, grad + cells, upper, source[5], real)
+            _store_cells(batch, grad + 2 * cells, lower, source[4], real)
+            _store_cells(batch, grad + 3 * cells, lower, source[5], real)
             grad += 4 * cells * batch.CLASSES
 
 
 @triton.jit
-def _store_cells(batch, pointers, values, real):
-    """Store the sums over the phases of each cell."""
+def _store_cells(batch, pointers, values, share, real):
+    """Store the sums over the phases of each cell, times the share of one neighbour."""
     HALVES: tl.constexpr = 2 if batch.PHASES > 1 else 1
     CELLS: tl.constexpr = batch.COLUMNS // batch.PHASES
-    values = tl.reshape(values, [HALVES, CELLS, batch.PHASES // HALVES, batch.CLASSES])
+    values = (values[None, :, :] * share).reshape(
+        HALVES, CELLS, batch.PHASES // HALVES, batch.CLASSES
+    )
     tl.store(pointers, tl.sum(tl.sum(values, 0), 1), real)
 
 
@@ -429,15 +417,15 @@ def _combine_kernel(
     tl.store(grad + k * height * width + x, total.to(grad.dtype.element_ty), real)
 
 
-# --- host ----------------------------------------------------------------------------------------
+# --- host -----------------------------------------------------------------------------------------
 
 
 class _Tables(NamedTuple):
     """Where positions lie between the logits, on the device, and the shape of a tile."""
 
     runs: Tensor  #: (B, 4) int32: the lines above and below, the first row, how many
-    row_shares: Tensor  #: (H,)
-    columns: Tensor  #: (cells * phases, 4): the column, the logits on both sides, its share
+    row_shares: Tensor  #: (H,), of the line below
+    columns: Tensor  #: (cells * phases, 4): the column + 1, the logits beside it, the right's share
     starts: Tensor  #: (h + 2,) int32: the first run of each gap
     rows: int  #: of a tile
     cells: int  #: of a tile
@@ -451,31 +439,35 @@ def _tables(sizes: tuple, align_corners: bool, dtype: torch.dtype, device) -> _T
     runs, lanes = row_runs(h, height, align_corners), column_lanes(w, width, align_corners)
     cell, row_shares = cells_and_shares(h, height, align_corners)
     rows, phases = (triton.next_power_of_2(int(n)) for n in (runs.rows.max(), len(lanes.place)))
-    cells = min(max(1, 2 * WARP // LONGEST_RUN // phases), triton.next_power_of_2(w))
-    # Both neighbours in the last lane are its edge. What the left one gets of the gradient goes to
-    # the last sample, the right one's to the first. Likewise gap 0 is all of the line below it.
+    warp = 2 * WARP * 4 // dtype.itemsize
+    cells = min(max(1, warp // LONGEST_RUN // phases), triton.next_power_of_2(w))
+    # Gap 0 belongs to the line below it, the last one to the line above. The last lane's phases
+    # have one neighbour, their edge: it is the right one if it is the first sample, else the left.
+    row_shares[cell == 0] = 1.0
+    above, below = (runs.cell - 1).clamp_min(0), runs.cell.clamp_max(h - 1)
     left = torch.arange(w).repeat(len(lanes.place), 1)
     right, share = left + 1, lanes.share.clone()
     left[:, -1] = right[:, -1] = lanes.edge
     share[:, -1] = (lanes.edge == 0).double()
-    row_shares[cell == 0] = 1.0
-    above, below = (runs.cell - 1).clamp_min(0), runs.cell.clamp_max(h - 1)
-    # The lower phases of a tile's cells, then the upper ones: a thread has one of each half, so
-    # that the sums over the phases begin in its registers.
+    # A tile has the lower phases of all its cells, then the upper ones. So a thread has one of each
+    # half, and sums over phases begin in its registers.
     columns = torch.stack([lanes.place + 1, left, right, share], -1)
     columns = F.pad(columns, (0, 0, 0, -w % cells, 0, phases - len(left)))
     columns = columns.reshape(2 if phases > 1 else 1, -1, columns.shape[1] // cells, cells, 4)
+    columns = columns.permute(2, 0, 3, 1, 4).reshape(-1, 4)
 
-    def moved(table: Tensor, dtype: torch.dtype = torch.int32) -> Tensor:
-        table = table.to(dtype).contiguous()
+    def moved(table: Tensor, dtype: torch.dtype) -> Tensor:
+        table = table.to(dtype)
         # Pinned, or the host would wait for the copy.
         return table.pin_memory().to(device, non_blocking=True) if device.type == 'cuda' else table
 
+    integers = torch.stack([above, below, runs.first, runs.rows], -1)
+    starts = torch.searchsorted(runs.cell, torch.arange(h + 2))
     return _Tables(
-        moved(torch.stack([above, below, runs.first, runs.rows], -1)),
+        moved(integers, torch.int32),
         moved(row_shares, dtype),
-        moved(columns.permute(2, 0, 3, 1, 4).reshape(-1, 4), dtype),
-        moved(torch.searchsorted(runs.cell, torch.arange(h + 2))),
+        moved(columns, dtype),
+        moved(starts, torch.int32),
         rows,
         cells,
         phases,
@@ -499,67 +491,50 @@ def _plan(logits: Tensor, target: Tensor, options: Options) -> _Plan:
             "or 'streamed' (with TRITON_INTERPRET=1 in the environment it runs, slowly, on CPU)"
         )
     dtype, num_classes, size = compute_dtype(logits), logits.shape[1], target[0].numel()
-    tables, runs, warp, line_stride, images = None, 1, WARP, 0, len(logits)
+    images, runs, tables, compiler = len(logits), 1, None, {}
+    log2e = options.scale / math.log(2)
     if logits.shape[2:] != target.shape[1:]:
         sizes = (*logits.shape[2:], *target.shape[1:])
         tables = _tables(sizes, options.align_corners, dtype, logits.device)
-        runs, warp, grad_strides = len(tables.runs), 2 * WARP, (0, 0, 0)
-        image_stride, class_stride, line_stride, stride = logits.stride()
-        tile = tables.rows, tables.cells * tables.phases, CLASSES
-        blocks = len(tables.columns) // tile[1]
-    elif size == 1:  # classification: one image, whose positions are the rows
-        logits, images, size = logits.flatten(1).contiguous(), 1, len(logits)
-        image_stride, class_stride, stride, grad_strides = 0, 1, num_classes, (0, 1, num_classes)
-        classes = min(triton.next_power_of_2(num_classes), NEIGHBOURS)
-        tile = 1, min(max(1, 1024 // classes), triton.next_power_of_2(size)), classes
-        warp = 1024
-        blocks = triton.cdiv(size, tile[1])
+        image, k, line, position = logits.stride()
+        tile = tables.rows, tables.cells * tables.phases, CLASSES, tables.phases
+        runs, blocks, warp = len(tables.runs), len(tables.columns) // tile[1], 2 * WARP
+        # Rows share the multiplication.
+        factors, grad_strides = (log2e, 1.0), (0, 0, 0)
+        compiler = dict(maxnreg=REGISTERS)
     else:
-        logits = logits.flatten(2)
-        logits = logits if logits.stride(2) == 1 else logits.contiguous()
-        image_stride, class_stride, stride = logits.stride()
-        grad_strides = num_classes * size, size, 1
-        tile = 1, min(WARP, triton.next_power_of_2(size)), CLASSES
+        line, factors, warp = 0, (1.0, log2e), WARP
+        if size == 1:  # classification: the rows are the positions of one image
+            logits, images, size = logits.flatten(1).contiguous(), 1, len(logits)
+            image, k, position, grad_strides = 0, 1, num_classes, (0, 1, num_classes)
+            classes, warp = min(triton.next_power_of_2(num_classes), NEIGHBOURS), 4 * WARP
+            columns = max(1, 4 * WARP // classes)
+        else:
+            logits = logits.flatten(2)
+            logits = logits if logits.stride(2) == 1 else logits.contiguous()
+            (image, k, position), grad_strides = logits.stride(), (num_classes * size, size, 1)
+            classes, columns = CLASSES, WARP
+        tile = 1, min(columns, triton.next_power_of_2(size)), classes, 1
         blocks = triton.cdiv(size, tile[1])
-    # Upsampled, eight rows share the factor on the way in.
-    log2e = options.scale / math.log(2)
-    factors = (1.0, log2e) if tables is None else (log2e, 1.0)
     sides = options.position_weight, options.class_bias, options.target_margin
+    # Compared as PyTorch does: among int8 labels, 255 is -1.
+    ignore_index = int(torch.tensor(options.ignore_index, device='cpu').to(target.dtype))
+    aligned = position == 1 and size % 16 == 0
+    constants = *factors, options.focal_gamma, dtype is torch.float64, aligned, *tile
     batch = _Batch(
-        logits,
-        target.contiguous(),
+        logits, target.contiguous(),
         *(None if side is None else side.contiguous() for side in sides),
         *(tables or (None, None, None))[:3],
-        num_classes,
-        # Compared as PyTorch does: among int8 labels, 255 is -1.
-        int(torch.tensor(options.ignore_index, device='cpu').to(target.dtype)),
-        target.shape[-1],
-        runs,
-        image_stride,
-        class_stride,
-        line_stride,
-        stride,
-        *map(
-            tl.constexpr,
-            (
-                dtype is torch.float64,
-                *factors,
-                options.focal_gamma,
-                *tile,
-                1 if tables is None else tables.phases,
-                grad_strides[2] == 1 and size % 16 == 0,
-            ),
-        ),
-    )
+        num_classes, ignore_index, target.shape[-1], runs, image, k, line, position,
+        *map(tl.constexpr, constants),
+    )  # fmt: skip
+    compiler.update(num_warps=max(1, math.prod(tile[:3]) // warp))
     shared = dict(batch=batch, size=size, blocks=blocks)
-    compiler = dict(num_warps=max(1, math.prod(tile) // warp))
-    if tables is not None:
-        compiler.update(maxnreg=REGISTERS)
     return _Plan(shared, images * runs * blocks, compiler, grad_strides, tables)
 
 
 def _sweep(plan: _Plan, totals: ClassTotals, losses=None, numbers=None) -> None:
-    """Launch the first kernel, and check the labels that it reads."""
+    """Launch the forward kernel, and check the labels that it reads."""
     batch = plan.shared['batch']
     # The smallest and largest label of each program, checked as if they were labels.
     extremes = batch.target.new_empty(plan.programs, 2, dtype=torch.int32)
@@ -578,29 +553,27 @@ def _forward(logits: Tensor, target: Tensor, options: Options) -> ClassTotals:
     num_classes, dtype = logits.shape[1], compute_dtype(logits)
     names = [name for name in ClassTotals._fields if name in options.fields]
     if target.numel() == 0:
-        return _NONE._replace(**{name: logits.new_zeros(num_classes, dtype=dtype) for name in names})
+        zeros = logits.new_zeros(num_classes, dtype=dtype)
+        return _NONE._replace(**dict.fromkeys(names, zeros))
     plan = _plan(logits, target, options)
-    size, blocks, neighbours = plan.shared['size'], plan.programs, plan.grad_strides[1] == 1
-    columns, classes = 64, min(32, triton.next_power_of_2(num_classes))
-    if neighbours:
-        blocks = triton.cdiv(size, columns)
+    batch, size = plan.shared['batch'], plan.shared['size']
+    two_launches = plan.grad_strides[1] == 1
+    blocks = triton.cdiv(size, 64) if two_launches else plan.programs
     rows = {name: logits.new_empty(blocks, num_classes, dtype=dtype) for name in names}
-    if 'soft_predicted' in rows:
+    if 'soft_predicted' in names:
         rows['soft_predicted'] = logits.new_empty(plan.programs, num_classes, dtype=dtype)
-    if rows.pop('true_positive', None) is not None or 'support' in rows:
+    if rows.pop('true_positive', None) is not None or 'support' in names:
         rows['support'] = logits.new_empty(blocks, num_classes, dtype=torch.int32)
     totals = _NONE._replace(**rows)
     with torch.cuda.device_of(logits):
-        if neighbours:
+        if two_launches:
             losses, one_minus_ps = logits.new_empty(2, size, dtype=dtype)
             numbers = logits.new_empty(size, dtype=torch.int32), one_minus_ps
             _sweep(plan, _NONE._replace(soft_predicted=totals.soft_predicted), losses, numbers)
-            batch = plan.shared['batch']._replace(
-                COLUMNS=tl.constexpr(columns), CLASSES=tl.constexpr(classes)
-            )
-            _forward_kernel[blocks, triton.cdiv(num_classes, classes)](
-                batch, size, blocks, totals._replace(soft_predicted=None), None, losses, numbers,
-                SWEEP=False,
+            tile = dict(COLUMNS=tl.constexpr(64), CLASSES=tl.constexpr(32))
+            _forward_kernel[blocks, triton.cdiv(num_classes, 32)](
+                batch._replace(**tile), size, blocks, totals._replace(soft_predicted=None),
+                None, losses, numbers, SWEEP=False,
             )  # fmt: skip
         else:
             _sweep(plan, totals)
@@ -626,14 +599,14 @@ def _backward(logits: Tensor, target: Tensor, options: Options, grads: ClassTota
         return grad.zero_()
     dtype, plan, result = compute_dtype(logits), _plan(logits, target, options), grad
     grads = ClassTotals(*(None if g is None else g.to(dtype).contiguous() for g in grads))
-    tables, num_classes = plan.tables, logits.shape[1]
+    tables, num_classes, scale = plan.tables, logits.shape[1], options.scale
     if tables is not None:
-        runs, cells = len(tables.runs), len(tables.columns) // tables.phases
+        runs, cells, scale = len(tables.runs), len(tables.columns) // tables.phases, math.log(2)
         result = logits.new_empty(len(logits) * runs, num_classes, 4, cells, dtype=dtype)
     with torch.cuda.device_of(logits):
         _backward_kernel[(plan.programs,)](
             **plan.shared, grads=grads, grad=result, grad_strides=plan.grad_strides,
-            SCALE=options.scale if tables is None else math.log(2), **plan.options,
+            SCALE=scale, **plan.options,
         )  # fmt: skip
         if tables is not None:
             height, width = logits.shape[2:]
