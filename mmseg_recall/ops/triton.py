@@ -50,10 +50,9 @@ if tuple(int(part) for part in triton.__version__.split('.')[:2]) < (3, 3):
         f'{triton.__version__} is installed'
     )
 
-#: Logits of a warp at a time; upsampled, where rows share the work, twice as many.
-WARP = 256
-#: Then a thread may have so many registers: 12 warps fit on a processor.
-REGISTERS = 168
+#: Logits of a warp at a time. Upsampled, where rows share work, twice as many if only these totals
+#: are wanted, for which a thread needs no more registers than let 12 warps run on a processor.
+WARP, LIGHT, REGISTERS = 256, {'support', 'true_positive', 'cross_entropy'}, 168
 #: Classes at a time; and in classification, where they are neighbours in memory.
 CLASSES, NEIGHBOURS = 1, 8192
 
@@ -433,13 +432,12 @@ class _Tables(NamedTuple):
 
 
 @functools.lru_cache(64)
-def _tables(sizes: tuple, align_corners: bool, dtype: torch.dtype, device) -> _Tables:
+def _tables(sizes: tuple, align_corners: bool, warp: int, dtype: torch.dtype, device) -> _Tables:
     """The tables for logits (h, w) and a target (H, W)."""
     h, w, height, width = sizes
     runs, lanes = row_runs(h, height, align_corners), column_lanes(w, width, align_corners)
     cell, row_shares = cells_and_shares(h, height, align_corners)
     rows, phases = (triton.next_power_of_2(int(n)) for n in (runs.rows.max(), len(lanes.place)))
-    warp = 2 * WARP * 4 // dtype.itemsize
     cells = min(max(1, warp // LONGEST_RUN // phases), triton.next_power_of_2(w))
     # Gap 0 belongs to the line below it, the last one to the line above. The last lane's phases
     # have one neighbour, their edge: it is the right one if it is the first sample, else the left.
@@ -491,17 +489,22 @@ def _plan(logits: Tensor, target: Tensor, options: Options) -> _Plan:
             "or 'streamed' (with TRITON_INTERPRET=1 in the environment it runs, slowly, on CPU)"
         )
     dtype, num_classes, size = compute_dtype(logits), logits.shape[1], target[0].numel()
-    images, runs, tables, compiler = len(logits), 1, None, {}
+    images, runs, width, tables, compiler = len(logits), 1, 1, None, {}
     log2e = options.scale / math.log(2)
     if logits.shape[2:] != target.shape[1:]:
         sizes = (*logits.shape[2:], *target.shape[1:])
-        tables = _tables(sizes, options.align_corners, dtype, logits.device)
+        sides = options.class_bias, options.target_margin
+        light = (
+            dtype is torch.float32 and sides == (None, None) and LIGHT.issuperset(options.fields)
+        )
+        warp, compiler = (2 * WARP, dict(maxnreg=REGISTERS)) if light else (WARP, {})
+        tables = _tables(sizes, options.align_corners, warp, dtype, logits.device)
         image, k, line, position = logits.stride()
         tile = tables.rows, tables.cells * tables.phases, CLASSES, tables.phases
-        runs, blocks, warp = len(tables.runs), len(tables.columns) // tile[1], 2 * WARP
+        runs, width = len(tables.runs), target.shape[2]
+        blocks = len(tables.columns) // tile[1]
         # Rows share the multiplication.
         factors, grad_strides = (log2e, 1.0), (0, 0, 0)
-        compiler = dict(maxnreg=REGISTERS)
     else:
         line, factors, warp = 0, (1.0, log2e), WARP
         if size == 1:  # classification: the rows are the positions of one image
@@ -525,7 +528,7 @@ def _plan(logits: Tensor, target: Tensor, options: Options) -> _Plan:
         logits, target.contiguous(),
         *(None if side is None else side.contiguous() for side in sides),
         *(tables or (None, None, None))[:3],
-        num_classes, ignore_index, target.shape[-1], runs, image, k, line, position,
+        num_classes, ignore_index, width, runs, image, k, line, position,
         *map(tl.constexpr, constants),
     )  # fmt: skip
     compiler.update(num_warps=max(1, math.prod(tile[:3]) // warp))
@@ -567,8 +570,8 @@ def _forward(logits: Tensor, target: Tensor, options: Options) -> ClassTotals:
     totals = _NONE._replace(**rows)
     with torch.cuda.device_of(logits):
         if two_launches:
-            losses, one_minus_ps = logits.new_empty(2, size, dtype=dtype)
-            numbers = logits.new_empty(size, dtype=torch.int32), one_minus_ps
+            numbers = tuple(logits.new_empty(size, dtype=t) for t in (torch.int32, dtype))
+            losses = torch.empty_like(numbers[1])
             _sweep(plan, _NONE._replace(soft_predicted=totals.soft_predicted), losses, numbers)
             tile = dict(COLUMNS=tl.constexpr(64), CLASSES=tl.constexpr(32))
             _forward_kernel[blocks, triton.cdiv(num_classes, 32)](

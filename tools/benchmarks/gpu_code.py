@@ -14,6 +14,7 @@ bandwidth. A kernel is slower than either.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import math
 import os
@@ -28,7 +29,8 @@ DEVICES = {
     'A100': (80, 108, 1.41e9, 2.039e12),  # SXM, 80 GB
     'H100': (90, 132, 1.98e9, 3.35e12),  # SXM
 }
-#: Of a processor: registers, warps and programs at most, and instructions in a cycle, one of a warp.
+#: A processor's registers, its warps and programs at most, and the instructions it can issue in a
+#: cycle, each for a warp.
 REGISTERS, MOST_WARPS, MOST_PROGRAMS, ISSUES = 65536, 64, 32, 4
 
 
@@ -59,17 +61,16 @@ class Recorder:
         return launch
 
 
-def launches(shape: tuple, capability: int) -> list:
-    """All that forward and backward launch for a shape, compiled for a device that isn't there."""
-    os.environ['TRITON_INTERPRET'] = '0'
-    import torch
+@contextlib.contextmanager
+def recorded(capability: int):
+    """A list of all that the backend 'triton' launches, compiled for a device that isn't there.
+
+    Set TRITON_INTERPRET=0 before anything imports Triton.
+    """
     import triton
     from triton.backends.compiler import GPUTarget
 
-    from mmseg_recall.functional.class_totals import checked_options
-    from mmseg_recall.ops import ClassTotals
     from mmseg_recall.ops import triton as kernels
-    from mmseg_recall.ops.contract import DIFFERENTIABLE
 
     device = SimpleNamespace(
         get_current_device=lambda: capability,
@@ -77,22 +78,28 @@ def launches(shape: tuple, capability: int) -> list:
         get_current_target=lambda: GPUTarget('cuda', capability, 32),
     )
     triton.runtime.driver.set_active(device)
-    batch, classes, low, full = shape
-    logits, target = torch.zeros(batch, classes, *low), torch.zeros(batch, *full, dtype=torch.long)
-    options, result = checked_options(logits, target, FIELDS), []
-    kept = dict(vars(kernels))
+    launches, real = [], dict(vars(kernels))
     try:
-        for name, value in kept.items():
+        for name, value in real.items():
             if isinstance(value, triton.runtime.JITFunction) and name.endswith('_kernel'):
-                setattr(kernels, name, Recorder(value, result))
+                setattr(kernels, name, Recorder(value, launches))
         kernels.split_labels = lambda *_: None  # what finds the labels doesn't run
-        totals = kernels.PASSES['forward'](logits, target, options)
-        grads = {name: getattr(totals, name) for name in DIFFERENTIABLE}
-        grads = ClassTotals(*map(grads.get, ClassTotals._fields))
-        kernels.PASSES['backward'](logits, target, options, grads)
+        yield launches
     finally:
-        vars(kernels).update(kept)
-    return result
+        vars(kernels).update(real)
+
+
+def both_passes(logits, target, fields=FIELDS, **options) -> None:
+    from mmseg_recall.functional.class_totals import checked_options
+    from mmseg_recall.ops import ClassTotals
+    from mmseg_recall.ops import triton as kernels
+    from mmseg_recall.ops.contract import DIFFERENTIABLE
+
+    checked = checked_options(logits, target, fields, **options)
+    totals = kernels.PASSES['forward'](logits, target, checked)
+    grads = {name: getattr(totals, name) for name in DIFFERENTIABLE}
+    grads = ClassTotals(*map(grads.get, ClassTotals._fields))
+    kernels.PASSES['backward'](logits, target, checked, grads)
 
 
 # --- reading machine code -------------------------------------------------------------------------
@@ -184,6 +191,7 @@ def measure(launch: tuple, logits: int, device: tuple) -> dict:
         issued += len(body) * (times_here - 1)
         sweeps += exps > 0
     number_of_warps = math.prod(grid) * warps
+    busiest = -(-math.prod(grid) // processors)  # programs of a processor
     moved = [tensor for value in arguments.values() for tensor in tensors(value)]
     # A tile's logits may have left the cache when the next sweep over the classes reads them.
     bytes_moved = sum(tensor.numel() * tensor.element_size() for tensor in moved)
@@ -200,7 +208,7 @@ def measure(launch: tuple, logits: int, device: tuple) -> dict:
         instructions_per_logit_in_loops=in_loops * number_of_warps * 32 / logits,
         instructions_per_logit_in_all=issued * number_of_warps * 32 / logits,
         bytes=bytes_moved,
-        issue_limit_seconds=issued * number_of_warps / (processors * ISSUES * clock),
+        issue_limit_seconds=issued * max(1, busiest * warps / ISSUES) / clock,
         bandwidth_limit_seconds=bytes_moved / bandwidth,
     )
 
@@ -215,10 +223,13 @@ SUMMED = (
 
 
 def measure_shape(shape: tuple, device: str) -> dict:
-    batch, classes, _, full = shape
+    import torch
+
+    (batch, classes, low, full), spec = shape, DEVICES[device]
+    with recorded(spec[0]) as launches:
+        both_passes(torch.zeros(batch, classes, *low), torch.zeros(batch, *full, dtype=torch.long))
     logits = batch * classes * math.prod(full)
-    spec = DEVICES[device]
-    rows = [measure(launch, logits, spec) for launch in launches(shape, spec[0])]
+    rows = [measure(launch, logits, spec) for launch in launches]
     return dict({key: sum(row[key] for row in rows) for key in SUMMED}, kernels=rows)
 
 
@@ -257,7 +268,8 @@ def draw(commits: dict[str, dict], path: Path) -> Path:
             plain_frame(axes, grid='x')
     for axes in grid[-1]:
         axes.set_xlabel('ms at least, estimated', fontsize=TEXT_SIZE)
-    figure.legend(*axes.get_legend_handles_labels(), fontsize=TEXT_SIZE, ncols=2, loc='outside lower center')
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, fontsize=TEXT_SIZE, ncols=2, loc='outside lower center')
     return save(figure, path)
 
 
@@ -286,9 +298,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--shapes', nargs='+', metavar='NAME', help='by default all')
     parser.add_argument(
-        '--output', type=Path, help="JSON file, in which other commits' numbers stay; with a picture"
+        '--output',
+        type=Path,
+        help="JSON file to write, with a picture beside it; other commits' numbers in it stay",
     )
     args = parser.parse_args()
+    os.environ['TRITON_INTERPRET'] = '0'
     import _measure
 
     known = shapes()
