@@ -166,7 +166,7 @@ def test_only_what_is_asked_for(fields):
 
 
 def test_classes_switched_off(tile_sizes):
-    """Logits of -inf, over a whole step over the classes; an ignored position of whatever logits."""
+    """Logits of -inf in all classes of a step; an ignored position of whatever logits."""
     tile_sizes(NEIGHBOURS=4)
     logits, _ = make_batch((12, 10), (12,))
     logits[:, :4] = -torch.inf
