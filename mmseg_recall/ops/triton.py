@@ -355,7 +355,7 @@ def _backward_kernel(batch, size, blocks, grads, grad, grad_strides, SCALE: tl.c
     CELLS: tl.constexpr = batch.COLUMNS // batch.PHASES
     cells, ahead, skipped = blocks * CELLS, tl.arange(0, batch.CLASSES), tl.cast(0, tl.int64)
     if batch.runs is None:
-        grad += image * grad_strides[0] + position * grad_strides[2]
+        grad += image * grad_strides[0] + position.to(tl.int64) * grad_strides[2]
         grad += ahead[None, None, :] * grad_strides[1]
     else:
         program, block = (tl.program_id(0) // blocks).to(tl.int64), tl.program_id(0) % blocks
@@ -413,7 +413,7 @@ def _combine_kernel(
         sums += tl.where(run < middle, 2 * cells, 0)
         total += tl.load(sums + left, real, other=0.0) + tl.load(sums + right, real, other=0.0)
     grad += image * num_classes * height * width + line * width
-    tl.store(grad + k * height * width + x, total.to(grad.dtype.element_ty), real)
+    tl.store(grad + k.to(tl.int64) * height * width + x, total.to(grad.dtype.element_ty), real)
 
 
 # --- host -----------------------------------------------------------------------------------------
