@@ -331,8 +331,10 @@ def _forward_kernel(batch, size, blocks, totals, extremes, losses, numbers, SWEE
 def _backward_kernel(batch, size, blocks, grads, grad, grad_strides, SCALE: tl.constexpr):
     """The gradient of a tile; upsampled, its sums for the four logits around each cell."""
     source, image, position, inside, label, y, weight = _open(batch, size, blocks)
-    margin, q = _of_class(batch, batch.margin, y) * batch.FACTOR, grads.soft_predicted
-    prediction, largest, true, exponent, rest, mix = _softmax(batch, source, y, margin, q)
+    margin = _of_class(batch, batch.margin, y) * batch.FACTOR
+    prediction, largest, true, exponent, rest, mix = _softmax(
+        batch, source, y, margin, grads.soft_predicted
+    )
     total = true + rest
     p_y, one_minus_p = true / total, tl.maximum(rest / total, 1.2e-38)
     pull = _of_class(batch, grads.cross_entropy, y)
@@ -345,8 +347,8 @@ def _backward_kernel(batch, size, blocks, grads, grad, grad_strides, SCALE: tl.c
     # That of the true class is own, that of another 2^(LOG2E (u - largest)) (base + share q).
     share = weight * SCALE / total
     base, own = share * pull, -share * pull * rest
-    if q is not None:
-        q_y = _of_class(batch, q, y)
+    if grads.soft_predicted is not None:
+        q_y = _of_class(batch, grads.soft_predicted, y)
         mean = (mix + true * q_y) / total
         base, own = base - share * mean, own + share * true * (q_y - mean)
     base, own = tl.where(y < 0, 0.0, base), tl.where(y < 0, 0.0, own)
@@ -366,8 +368,8 @@ def _backward_kernel(batch, size, blocks, grads, grad, grad_strides, SCALE: tl.c
         skipped += batch.class_stride * batch.CLASSES
         # A position that does not count may have any logits; the minimum makes NaN a number.
         g, factor = tl.exp2(tl.minimum(u - largest, 0.0) * batch.LOG2E), base
-        if q is not None:
-            factor += share * _of_classes(batch, q, k)
+        if grads.soft_predicted is not None:
+            factor += share * _of_classes(batch, grads.soft_predicted, k)
         g = tl.where(here, own, g * factor)
         if batch.runs is None:
             real = inside & (_classes(batch, k) < batch.num_classes)

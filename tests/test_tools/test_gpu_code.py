@@ -4,13 +4,18 @@ import json
 import os
 import subprocess
 import sys
+from importlib.metadata import version
 
 import pytest
 
+from mmseg_recall.ops import has_triton
 from tests.test_tools.paths import TOOLS
 from tests.test_tools.test_help import CHECK, SLOW
 
-pytest.importorskip('triton')
+if not has_triton():
+    pytest.skip('Triton is not installed', allow_module_level=True)
+
+LATEST = tuple(map(int, version('triton').split('.')[:2])) >= (3, 8)
 TOOL = TOOLS / 'benchmarks/gpu_code.py'
 
 
@@ -36,6 +41,7 @@ def result(tmp_path_factory):
     return next(iter(result['commits'].values()))['cityscapes']
 
 
+@pytest.mark.skipif(not LATEST, reason='earlier compilers need more instructions and registers')
 @pytest.mark.parametrize('device', ['A100', 'H100'])
 def test_instructions_per_logit(result, device):
     """A property of the code: forward and backward of RecallLoss, with all that pads a tile."""
@@ -43,6 +49,7 @@ def test_instructions_per_logit(result, device):
     assert result[device]['instructions_per_logit_in_all'] <= 75
 
 
+@pytest.mark.skipif(not LATEST, reason='earlier compilers need more instructions and registers')
 @pytest.mark.parametrize('device', ['A100', 'H100'])
 def test_registers(result, device):
     for kernel in result[device]['kernels']:
