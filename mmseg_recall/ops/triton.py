@@ -575,8 +575,9 @@ def _forward(logits: Tensor, target: Tensor, options: Options) -> ClassTotals:
             numbers = tuple(logits.new_empty(size, dtype=t) for t in (torch.int32, dtype))
             losses = torch.empty_like(numbers[1])
             _sweep(plan, _NONE._replace(soft_predicted=totals.soft_predicted), losses, numbers)
-            tile = dict(COLUMNS=tl.constexpr(64), CLASSES=tl.constexpr(32))
-            _forward_kernel[blocks, triton.cdiv(num_classes, 32)](
+            classes = min(32 * CLASSES, triton.next_power_of_2(num_classes))
+            tile = dict(COLUMNS=tl.constexpr(64), CLASSES=tl.constexpr(classes))
+            _forward_kernel[blocks, triton.cdiv(num_classes, classes)](
                 batch._replace(**tile), size, blocks, totals._replace(soft_predicted=None),
                 None, losses, numbers, SWEEP=False,
             )  # fmt: skip
@@ -615,11 +616,11 @@ def _backward(logits: Tensor, target: Tensor, options: Options, grads: ClassTota
         )  # fmt: skip
         if tables is not None:
             height, width = logits.shape[2:]
-            columns = min(64, triton.next_power_of_2(width))
-            grid = len(logits) * height, triton.cdiv(num_classes, 8), triton.cdiv(width, columns)
-            _combine_kernel[grid](
+            classes, columns = 8 * CLASSES, min(64, triton.next_power_of_2(width))
+            blocks = triton.cdiv(num_classes, classes), triton.cdiv(width, columns)
+            _combine_kernel[len(logits) * height, *blocks](
                 result, tables.starts, grad, num_classes, height, width, runs, cells,
-                CLASSES=8, COLUMNS=columns, num_warps=1,
+                CLASSES=classes, COLUMNS=columns, num_warps=1,
             )  # fmt: skip
     return grad
 
