@@ -1,45 +1,40 @@
-"""The two passes of ``streamed`` as Triton kernels, for logits on a GPU.
+"""The passes as Triton kernels, for logits on a GPU.
 
-**It has never run on a GPU.** The tests run it in Triton's interpreter on CPU and compile it to
-machine code for two generations of NVIDIA GPUs; both show that it is correct, neither that it is
-fast. Therefore ``has_triton`` first compares it with the reference backend on the GPU in use, and
-the backend is not used if they differ. Still to be measured: time and memory, against the limits of
-a device and against ``torch.compile``; with them ``TILE``, the shape of the tiles and the number of
-warps.
+**They have never run on a GPU.** The tests run them in Triton's interpreter on CPU and compile them
+for two generations of NVIDIA GPUs, whose instructions ``tools/benchmarks/gpu_code.py`` counts.
+``has_triton`` compares them with the reference backend on the GPU in use.
 
-A program of the forward and of the backward pass handles a block of positions and loops over the
-classes in chunks, one tile (positions, classes) at a time. If the target has a higher resolution
-than the logits, a tile is interpolated from its four neighbours as it is loaded. The formulas are
-those of ``streamed``, whose docstring derives the gradient.
+A program has a *tile*, rows x columns of positions of one image, and goes through the classes:
 
-Forward computes the largest logit, the predicted class and the sum of the exponentials in one sweep
-over the classes. Each program then stores the totals of its positions in a row of its own, and the
-rows are summed in float64. There are no atomics, so that every run gives the same bits. Only the
-inputs are saved for backward: one number per position would not be enough (the log-sum-exp alone
-loses digits against log-softmax, which subtracts the maximum first), and the sweep that computes
-both numbers again reads a tile that the pass reads anyway.
+- Upsampled logits: a run of rows in one gap (see :mod:`.cells`) and a few cells with all their
+  phases. A thread has all the rows of its columns, so that they share the interpolation across.
+- Logits at the target's resolution: a stretch of positions.
+- Classification: a few positions, and thousands of classes at a time.
 
-Backward, at the target's resolution: the same sweep, then the gradient of the tile, whose logits
-are still in the cache. Upsampled: the same sweep stores three or four numbers per position, for a
-few images at a time; then a program for each source pixel (and chunk of classes) gathers the
-gradient from the positions that read the pixel. Each of them reads four pixels, so the gradient
-is computed four times: this costs arithmetic, of which a GPU has plenty, and saves the memory and
-the matrix products (in float32, not TF32) that strips of the full-resolution gradient would take.
-Upsampling from a single pixel is the slow case: one program per chunk of classes then loops over
-the whole image.
+In the first two the classes come one by one, so that a softmax needs no work across threads. In all
+three neighbouring threads read neighbouring numbers.
 
-What bounds the speed, on paper: at the target's resolution the bytes (forward reads the logits,
-backward reads them and writes the gradient); upsampled, the interpolations and exps, one of each
-per logit in a sweep and four in the gathering. The one-hot sums come on top: one comparison and one
-addition per logit and total.
+A sweep over the classes keeps the true class apart: p_y and 1 - p_y are then quotients and no
+differences. Of the others it has the largest u and the sum of exp(u - largest). With
+e = exp(-|u - largest|), the next class makes the sum ``sum + e``, or ``sum * e + 1`` where it is
+the new largest. Backward repeats the sweep, then computes the gradient, whose formula is derived in
+``streamed``. Upsampled, it sums the gradient of a cell over rows and phases, once for each of the
+four logits around the cell; a last kernel adds what the cells around a logit have for it.
+
+There are no atomics. Programs store sums of their own, which are added in a fixed order, so that
+every run gives the same bits. No kernel is compiled again for a batch of another size.
 """
 
-from collections.abc import Iterator
+import functools
+import math
+from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from .contract import DIFFERENTIABLE, ClassTotals, Options, compute_dtype
+from .cells import LONGEST_RUN, cells_and_shares, column_lanes, row_runs
+from .contract import ClassTotals, Options, compute_dtype
 from .labels import split_labels
 
 try:
@@ -55,51 +50,552 @@ if tuple(int(part) for part in triton.__version__.split('.')[:2]) < (3, 3):
         f'{triton.__version__} is installed'
     )
 
-#: Logits in a tile, and the most classes in a tile unless there are few positions. With tiles of
-#: 1024 the compiler (3.8, for sm_80 and sm_90) spills no registers, except for float64; with 2048
-#: it does.
-TILE, CHUNK = 1024, 32
-#: Programs that occupy a GPU; with fewer, a block has fewer positions and more classes.
-PROGRAMS = 256
-#: Numbers in the forward pass's rows of totals (8 MiB), and positions in backward (8 MiB at most,
-#: or those of one image).
-ROWS_ELEMENTS, STATE_POSITIONS = 2**21, 2**19
+#: Logits of a warp at a time. Upsampled, where rows share work, twice as many if only these totals
+#: are wanted, for which a thread needs no more registers than let 12 warps run on a processor.
+WARP, LIGHT, REGISTERS = 256, {'support', 'true_positive', 'cross_entropy'}, 168
+#: Classes at a time; and in classification, where they are neighbours in memory.
+CLASSES, NEIGHBOURS = 1, 8192
 
 
-def _forward(logits: Tensor, target: Tensor, options: Options) -> ClassTotals:
-    """See :func:`mmseg_recall.functional.class_totals`."""
-    interpreted = not isinstance(_forward_kernel, triton.runtime.JITFunction)
-    if not logits.is_cuda and not interpreted:
+class _Batch(NamedTuple):
+    """What every kernel reads, and the shape of a tile."""
+
+    logits: Tensor
+    target: Tensor
+    weights: Tensor | None
+    bias: Tensor | None
+    margin: Tensor | None
+    runs: Tensor | None  #: and the two tables below: see ``_Tables``
+    row_shares: Tensor | None
+    columns: Tensor | None
+    num_classes: int
+    ignore_index: int
+    width: int
+    run_count: int
+    image_stride: int  #: of the logits
+    class_stride: int
+    line_stride: int
+    stride: int
+    FACTOR: tl.constexpr  #: u = FACTOR (z + bias - margin), ...
+    LOG2E: tl.constexpr  #: ... and exp(scale (z + bias - margin)) = 2^(LOG2E u)
+    GAMMA: tl.constexpr
+    DOUBLE: tl.constexpr  #: whether to compute in float64
+    ALIGNED: tl.constexpr  #: whether images begin and end at multiples of 16 positions
+    ROWS: tl.constexpr
+    COLUMNS: tl.constexpr
+    CLASSES: tl.constexpr
+    PHASES: tl.constexpr
+
+
+# --- device: a tile -------------------------------------------------------------------------------
+
+
+@triton.jit
+def _open(batch, size, blocks):
+    """Where the logits of a tile are; of its positions, (rows, columns, 1), where they are in the
+    target, whether they are inside, the label to check, y (-1 where one does not count), weight.
+    """
+    block, image = tl.program_id(0) % blocks, tl.program_id(0) // blocks
+    column = tl.arange(0, batch.COLUMNS)[None, :, None]
+    ahead = _classes(batch, 0) * batch.class_stride
+    if batch.runs is None:
+        image = image.to(tl.int64)
+        position = block * batch.COLUMNS + column
+        inside = position < size
+        if batch.ALIGNED:  # the same, but the compiler sees that it is one for 16 positions
+            inside = position // 16 * 16 < size
+        start = batch.logits + image * batch.image_stride
+        start += block.to(tl.int64) * batch.COLUMNS * batch.stride
+        source = start, column * batch.stride + ahead, inside
+    else:
+        run, image = image % batch.run_count, (image // batch.run_count).to(tl.int64)
+        entry, start = batch.runs + 4 * run, batch.logits + image * batch.image_stride
+        above = start + tl.load(entry).to(tl.int64) * batch.line_stride
+        below = start + tl.load(entry + 1).to(tl.int64) * batch.line_stride
+        row = tl.arange(0, batch.ROWS)[:, None, None]
+        real, row = row < tl.load(entry + 3), row + tl.load(entry + 2)
+        down = tl.load(batch.row_shares + row, real, other=0.0)
+        # Four numbers an entry: of neighbours in memory a thread would load several, and then move
+        # numbers to other threads for each class.
+        entry = batch.columns + 4 * (block * batch.COLUMNS + column)
+        column, across = tl.load(entry).to(tl.int32) - 1, tl.load(entry + 3)
+        left = tl.load(entry + 1).to(tl.int32) * batch.stride + ahead
+        right = tl.load(entry + 2).to(tl.int32) * batch.stride + ahead
+        position, inside = row * batch.width + column, real & (column >= 0)
+        # Not 0, for 0 times the -inf of a class that is switched off would be NaN.
+        source = (
+            above, below, left, right,
+            tl.maximum(1 - across, 1e-30) * batch.FACTOR, tl.maximum(across, 1e-30) * batch.FACTOR,
+            tl.maximum(1 - down, 1e-30), tl.maximum(down, 1e-30),
+        )  # fmt: skip
+    at = image * size + position
+    given = tl.load(batch.target + at, inside, other=0)
+    valid = inside & (given != batch.ignore_index)
+    weight, counts = _real(batch, valid), valid
+    if batch.weights is not None:
+        weight = _real(batch, tl.load(batch.weights + at, valid, other=0))
+        counts = valid & (weight != 0)
+    label = given.to(tl.int32)
+    label = tl.where(valid, tl.where(label == given, label, -1), 0)
+    return source, image, position, inside, label, tl.where(counts, label, -1), weight
+
+
+@triton.jit
+def _classes(batch, k):
+    return k + tl.arange(0, batch.CLASSES)[None, None, :]
+
+
+@triton.jit
+def _real(batch, values):
+    return values.to(tl.float64 if batch.DOUBLE else tl.float32)
+
+
+@triton.jit
+def _of_classes(batch, vector, k):
+    """The entries from k on of a vector over the classes."""
+    classes = _classes(batch, k)
+    return _real(batch, tl.load(vector + classes, classes < batch.num_classes, other=0.0))
+
+
+@triton.jit
+def _of_class(batch, vector, y):
+    """Entry y of a vector over the classes, 0 where there is none."""
+    if vector is None:
+        return _real(batch, y * 0)
+    else:
+        return _real(batch, tl.load(vector + y, (y >= 0) & (y < batch.num_classes), other=0.0))
+
+
+@triton.jit
+def _load(batch, pointers, k, inside):
+    """Logits; -inf past the last class."""
+    if batch.CLASSES == 1:
+        return _real(batch, tl.load(pointers, inside))
+    else:
+        real = _classes(batch, k) < batch.num_classes
+        if inside is not None:
+            real &= inside
+        return _real(batch, tl.load(pointers, real, other=float('-inf')))
+
+
+@triton.jit
+def _read(batch, source, y, margin, k, skipped):
+    """FACTOR z, whether a class is the true one, and u, of the classes from k on."""
+    if batch.runs is None:
+        z = _load(batch, source[0] + skipped + source[1], k, source[2])
+    else:
+        above, below, left, right, one_minus_across, across, one_minus_down, down = source
+        upper = _load(batch, above + skipped + left, k, None) * one_minus_across
+        upper += _load(batch, above + skipped + right, k, None) * across
+        lower = _load(batch, below + skipped + left, k, None) * one_minus_across
+        lower += _load(batch, below + skipped + right, k, None) * across
+        z = upper * one_minus_down + lower * down
+    here, u = y == _classes(batch, k), z
+    if batch.bias is not None:
+        u += _of_classes(batch, batch.bias, k) * batch.FACTOR
+    if batch.margin is not None:
+        u = tl.where(here, u - margin, u)
+    return z, here, u
+
+
+@triton.jit
+def _sum(batch, values):
+    """Over the classes of a tile."""
+    return values if batch.CLASSES == 1 else tl.sum(values, 2, keep_dims=True)
+
+
+@triton.jit
+def _largest(batch, values):
+    """Over the classes of a tile; and its index, the first."""
+    if batch.CLASSES == 1:
+        return values, 0
+    else:
+        return tl.max(values, 2, return_indices=True, keep_dims=True)
+
+
+@triton.jit
+def _softmax(batch, source, y, margin, q):
+    """One sweep over the classes.
+
+    Returns the predicted class, the largest u, 2^(LOG2E (u - largest)) of the true class, the
+    exponent of that, and the sum of such powers over the others, without and with the factor q.
+    """
+    SHIFTED: tl.constexpr = (batch.bias is not None) or (batch.margin is not None)
+    zero, rival, skipped = _real(batch, y * 0), y * 0, tl.cast(0, tl.int64)
+    rest, mix, own, own_z = zero, zero, zero, zero
+    # The lowest finite float32: from -inf one cannot subtract -inf.
+    largest, best = zero - 3.4028234663852886e38, zero - 3.4028234663852886e38
+    for k in range(0, batch.num_classes, batch.CLASSES):
+        z, here, u = _read(batch, source, y, margin, k, skipped)
+        skipped += batch.class_stride * batch.CLASSES
+        if batch.CLASSES == 1:
+            own, own_z = tl.where(here, u, own), tl.where(here, z, own_z)
+        else:
+            own += _sum(batch, tl.where(here, u, 0.0))
+            own_z += _sum(batch, tl.where(here, z, 0.0))
+        z, u = tl.where(here, float('-inf'), z), tl.where(here, float('-inf'), u)
+        if not SHIFTED:
+            best = largest
+        value, index = _largest(batch, z)
+        rival, best = tl.where(value > best, k + index, rival), tl.maximum(value, best)
+        before, largest = largest, tl.maximum(_largest(batch, u)[0], largest)
+        if batch.CLASSES == 1:  # of fade and power one is 1
+            rises, power = u > before, tl.exp2(-tl.abs(u - before) * batch.LOG2E)
+            fade, power = tl.where(rises, power, 1.0), tl.where(rises, 1.0, power)
+        else:
+            fade = tl.exp2((before - largest) * batch.LOG2E)
+            power = tl.exp2((u - largest) * batch.LOG2E)
+        rest = rest * fade + _sum(batch, power)
+        if q is not None:
+            mix = mix * fade + _sum(batch, power * _of_classes(batch, q, k))
+    if not SHIFTED:
+        best, own_z = largest, own
+    prediction = tl.where((own_z > best) | ((own_z == best) & (y < rival)), y, rival)
+    before, largest = largest, tl.maximum(largest, own)
+    # Of an infinite logit there is no softmax.
+    largest = tl.where(largest < float('inf'), largest, float('nan'))
+    fade = tl.exp2((before - largest) * batch.LOG2E)
+    exponent = (own - largest) * batch.LOG2E
+    return prediction, largest, tl.exp2(exponent), exponent, rest * fade, mix * fade
+
+
+# --- kernels --------------------------------------------------------------------------------------
+
+
+@triton.jit
+def _store_sums(rows, at, values, which, real):
+    """Store the sums over a tile's positions, if they are asked for; first those of a thread."""
+    if rows is not None:
+        values = tl.where(which, values, tl.zeros_like(values))
+        tl.store(rows + at, tl.sum(tl.sum(values, 0), 0), real)
+
+
+@triton.jit(do_not_specialize=['size', 'blocks'])
+def _forward_kernel(batch, size, blocks, totals, extremes, losses, numbers, SWEEP: tl.constexpr):
+    """The totals of a tile, each in a row (C,) of its own.
+
+    Classification has two launches, or the rows would be larger than the logits. The first stores
+    what a sweep says of each position, the second sums it, in tiles of many positions.
+    """
+    source, image, position, inside, label, y, weight = _open(batch, size, blocks)
+    program, ahead = tl.program_id(0).to(tl.int64), tl.arange(0, batch.CLASSES)
+    position += image * size
+    if SWEEP:
+        first, last = 0, batch.num_classes
+        tl.store(extremes + 2 * program, tl.min(label))
+        tl.store(extremes + 2 * program + 1, tl.max(label))
+        margin = _of_class(batch, batch.margin, y) * batch.FACTOR
+        prediction, largest, true, exponent, rest, mix = _softmax(batch, source, y, margin, None)
+        total = true + rest
+        loss = (tl.log2(total) - exponent) * 0.6931471805599453
+        one_minus_p = tl.maximum(rest / total, 1.2e-38)
+        if losses is not None:
+            tl.store(losses + position, tl.where(y < 0, -1.0, loss), inside)
+        if numbers is not None:
+            tl.store(numbers[0] + position, prediction, inside)
+            tl.store(numbers[1] + position, one_minus_p, inside)
+        if totals.soft_predicted is not None:
+            skipped, share = tl.cast(0, tl.int64), weight / total
+            for k in range(0, batch.num_classes, batch.CLASSES):
+                z, here, u = _read(batch, source, y, margin, k, skipped)
+                skipped += batch.class_stride * batch.CLASSES
+                at, real = program * batch.num_classes + k + ahead, k + ahead < batch.num_classes
+                p = tl.exp2((u - largest) * batch.LOG2E) * share
+                _store_sums(totals.soft_predicted, at, p, y >= 0, real)
+    else:
+        first = tl.program_id(1) * batch.CLASSES
+        last = first + batch.CLASSES
+        loss = tl.load(losses + position, inside, other=0.0)
+        prediction = tl.load(numbers[0] + position, inside, other=0)
+        one_minus_p = tl.load(numbers[1] + position, inside, other=0.0)
+    # Two counts in one number, with room for 65535 positions; and 1.0, of which a sum is faster
+    # than the compiler's way to count.
+    counts, one = tl.where(prediction == y, 65537, 1), loss * 0 + 1
+    prediction = tl.where(y < 0, -1, prediction)
+    p_y, focal = tl.exp2(-loss * 1.4426950408889634) * weight, loss * weight
+    loss *= weight
+    if totals.focal is not None:
+        focal *= tl.exp2(tl.log2(one_minus_p) * batch.GAMMA)
+    at = program * batch.num_classes + first + ahead
+    for k in range(first, last, batch.CLASSES):
+        here, real = y == _classes(batch, k), k + ahead < batch.num_classes
+        _store_sums(totals.support, at, counts, here, real)
+        _store_sums(totals.predicted, at, one, prediction == _classes(batch, k), real)
+        _store_sums(totals.cross_entropy, at, loss, here, real)
+        _store_sums(totals.soft_true_positive, at, p_y, here, real)
+        _store_sums(totals.focal, at, focal, here, real)
+        at += batch.CLASSES
+
+
+@triton.jit(do_not_specialize=['size', 'blocks'])
+def _backward_kernel(batch, size, blocks, grads, grad, grad_strides, SCALE: tl.constexpr):
+    """The gradient of a tile; upsampled, its sums for the four logits around each cell."""
+    source, image, position, inside, label, y, weight = _open(batch, size, blocks)
+    margin = _of_class(batch, batch.margin, y) * batch.FACTOR
+    prediction, largest, true, exponent, rest, mix = _softmax(
+        batch, source, y, margin, grads.soft_predicted
+    )
+    total = true + rest
+    p_y, one_minus_p = true / total, tl.maximum(rest / total, 1.2e-38)
+    pull = _of_class(batch, grads.cross_entropy, y)
+    pull -= _of_class(batch, grads.soft_true_positive, y) * p_y
+    if grads.focal is not None:
+        loss = (tl.log2(total) - exponent) * 0.6931471805599453
+        slope = tl.exp2(tl.log2(one_minus_p) * batch.GAMMA)
+        slope *= 1 + p_y * loss / one_minus_p * batch.GAMMA
+        pull += _of_class(batch, grads.focal, y) * slope
+    # That of the true class is own, that of another 2^(LOG2E (u - largest)) (base + share q).
+    share = weight * SCALE / total
+    base, own = share * pull, -share * pull * rest
+    if grads.soft_predicted is not None:
+        q_y = _of_class(batch, grads.soft_predicted, y)
+        mean = (mix + true * q_y) / total
+        base, own = base - share * mean, own + share * true * (q_y - mean)
+    base, own = tl.where(y < 0, 0.0, base), tl.where(y < 0, 0.0, own)
+    share = tl.where(y < 0, 0.0, share)
+
+    CELLS: tl.constexpr = batch.COLUMNS // batch.PHASES
+    cells, ahead, skipped = blocks * CELLS, tl.arange(0, batch.CLASSES), tl.cast(0, tl.int64)
+    if batch.runs is None:
+        grad += image * grad_strides[0] + position.to(tl.int64) * grad_strides[2]
+        grad += ahead[None, None, :] * grad_strides[1]
+    else:
+        program, block = (tl.program_id(0) // blocks).to(tl.int64), tl.program_id(0) % blocks
+        grad += program * batch.num_classes * 4 * cells + block * CELLS
+        grad += tl.arange(0, CELLS)[:, None] + ahead[None, :] * 4 * cells
+    for k in range(0, batch.num_classes, batch.CLASSES):
+        z, here, u = _read(batch, source, y, margin, k, skipped)
+        skipped += batch.class_stride * batch.CLASSES
+        # A position that does not count may have any logits; the minimum makes NaN a number.
+        g, factor = tl.exp2(tl.minimum(u - largest, 0.0) * batch.LOG2E), base
+        if grads.soft_predicted is not None:
+            factor += share * _of_classes(batch, grads.soft_predicted, k)
+        g = tl.where(here, own, g * factor)
+        if batch.runs is None:
+            real = inside & (_classes(batch, k) < batch.num_classes)
+            tl.store(grad, g.to(grad.dtype.element_ty), real)
+            grad += grad_strides[1] * batch.CLASSES
+        else:
+            real = (k + ahead < batch.num_classes)[None, :]
+            lower = tl.sum(g * source[7], 0)
+            upper = tl.sum(g, 0) - lower
+            _store_cells(batch, grad, upper, source[4], real)
+            _store_cells(batch, grad + cells, upper, source[5], real)
+            _store_cells(batch, grad + 2 * cells, lower, source[4], real)
+            _store_cells(batch, grad + 3 * cells, lower, source[5], real)
+            grad += 4 * cells * batch.CLASSES
+
+
+@triton.jit
+def _store_cells(batch, pointers, values, share, real):
+    """Store the sums over the phases of each cell, times the share of one neighbour."""
+    HALVES: tl.constexpr = 2 if batch.PHASES > 1 else 1
+    CELLS: tl.constexpr = batch.COLUMNS // batch.PHASES
+    values = (values[None, :, :] * share).reshape(
+        HALVES, CELLS, batch.PHASES // HALVES, batch.CLASSES
+    )
+    tl.store(pointers, tl.sum(tl.sum(values, 0), 1), real)
+
+
+@triton.jit
+def _combine_kernel(
+    part, starts, grad, num_classes, height, width, runs, cells,
+    CLASSES: tl.constexpr, COLUMNS: tl.constexpr,
+):  # fmt: skip
+    """A line of the gradient of some classes, from the sums of the cells on both sides of it."""
+    line, image = tl.program_id(0) % height, (tl.program_id(0) // height).to(tl.int64)
+    k = tl.program_id(1) * CLASSES + tl.arange(0, CLASSES)[:, None]
+    x = tl.program_id(2) * COLUMNS + tl.arange(0, COLUMNS)[None, :]
+    real, middle = (k < num_classes) & (x < width), tl.load(starts + line + 1)
+    left = k * 4 * cells + x
+    right = k * 4 * cells + cells + tl.where(x == 0, width, x) - 1
+    total = tl.zeros([CLASSES, COLUMNS], part.dtype.element_ty)
+    for run in range(tl.load(starts + line), tl.load(starts + line + 2)):
+        sums = part + (image * runs + run) * num_classes * 4 * cells
+        sums += tl.where(run < middle, 2 * cells, 0)
+        total += tl.load(sums + left, real, other=0.0) + tl.load(sums + right, real, other=0.0)
+    grad += image * num_classes * height * width + line * width
+    tl.store(grad + k.to(tl.int64) * height * width + x, total.to(grad.dtype.element_ty), real)
+
+
+# --- host -----------------------------------------------------------------------------------------
+
+
+class _Tables(NamedTuple):
+    """Where positions lie between the logits, on the device, and the shape of a tile."""
+
+    runs: Tensor  #: (B, 4) int32: the lines above and below, the first row, how many
+    row_shares: Tensor  #: (H,), of the line below
+    columns: Tensor  #: (cells * phases, 4): the column + 1, the logits beside it, the right's share
+    starts: Tensor  #: (h + 2,) int32: the first run of each gap
+    rows: int  #: of a tile
+    cells: int  #: of a tile
+    phases: int
+
+
+@functools.lru_cache(64)
+def _tables(sizes: tuple, align_corners: bool, warp: int, dtype: torch.dtype, device) -> _Tables:
+    """The tables for logits (h, w) and a target (H, W)."""
+    h, w, height, width = sizes
+    runs, lanes = row_runs(h, height, align_corners), column_lanes(w, width, align_corners)
+    cell, row_shares = cells_and_shares(h, height, align_corners)
+    rows, phases = (triton.next_power_of_2(int(n)) for n in (runs.rows.max(), len(lanes.place)))
+    cells = min(max(1, warp // LONGEST_RUN // phases), triton.next_power_of_2(w))
+    # Gap 0 belongs to the line below it, the last one to the line above. The last lane's phases
+    # have one neighbour, their edge: it is the right one if it is the first sample, else the left.
+    row_shares[cell == 0] = 1.0
+    above, below = (runs.cell - 1).clamp_min(0), runs.cell.clamp_max(h - 1)
+    left = torch.arange(w).repeat(len(lanes.place), 1)
+    right, share = left + 1, lanes.share.clone()
+    left[:, -1] = right[:, -1] = lanes.edge
+    share[:, -1] = (lanes.edge == 0).double()
+    # A tile has the lower phases of all its cells, then the upper ones. So a thread has one of each
+    # half, and sums over phases begin in its registers.
+    columns = torch.stack([lanes.place + 1, left, right, share], -1)
+    columns = F.pad(columns, (0, 0, 0, -w % cells, 0, phases - len(left)))
+    columns = columns.reshape(2 if phases > 1 else 1, -1, columns.shape[1] // cells, cells, 4)
+    columns = columns.permute(2, 0, 3, 1, 4).reshape(-1, 4)
+
+    def moved(table: Tensor, dtype: torch.dtype) -> Tensor:
+        table = table.to(dtype)
+        # Pinned, or the host would wait for the copy.
+        return table.pin_memory().to(device, non_blocking=True) if device.type == 'cuda' else table
+
+    integers = torch.stack([above, below, runs.first, runs.rows], -1)
+    starts = torch.searchsorted(runs.cell, torch.arange(h + 2))
+    return _Tables(
+        moved(integers, torch.int32),
+        moved(row_shares, dtype),
+        moved(columns, dtype),
+        moved(starts, torch.int32),
+        rows,
+        cells,
+        phases,
+    )
+
+
+class _Plan(NamedTuple):
+    """How a batch is cut into tiles."""
+
+    shared: dict  #: the arguments that the kernels share
+    programs: int
+    options: dict  #: for the compiler
+    grad_strides: tuple[int, int, int]  #: of images, classes and positions
+    tables: _Tables | None
+
+
+def _plan(logits: Tensor, target: Tensor, options: Options) -> _Plan:
+    if not logits.is_cuda and isinstance(_forward_kernel, triton.runtime.JITFunction):
         raise ValueError(
             f"backend='triton' needs logits on a GPU, but they are on {logits.device}: use 'auto' "
             "or 'streamed' (with TRITON_INTERPRET=1 in the environment it runs, slowly, on CPU)"
         )
-    dtype, num_classes = compute_dtype(logits), logits.shape[1]
-    names = [name for name in ClassTotals._fields if name in options.fields]
-    totals = logits.new_zeros(len(names), num_classes, dtype=torch.float64)
-    block, chunk = _tile(num_classes, target.numel())
-    programs = triton.cdiv(target.numel(), block)
-    arguments = _arguments(logits, target, options, block, chunk)
+    dtype, num_classes, size = compute_dtype(logits), logits.shape[1], target[0].numel()
+    images, runs, width, tables, compiler = len(logits), 1, 1, None, {}
+    log2e = options.scale / math.log(2)
+    if logits.shape[2:] != target.shape[1:]:
+        sizes = (*logits.shape[2:], *target.shape[1:])
+        sides = options.class_bias, options.target_margin
+        light = (
+            dtype is torch.float32 and sides == (None, None) and LIGHT.issuperset(options.fields)
+        )
+        warp, compiler = (2 * WARP, dict(maxnreg=REGISTERS)) if light else (WARP, {})
+        tables = _tables(sizes, options.align_corners, warp, dtype, logits.device)
+        image, k, line, position = logits.stride()
+        tile = tables.rows, tables.cells * tables.phases, CLASSES, tables.phases
+        runs, width = len(tables.runs), target.shape[2]
+        blocks = len(tables.columns) // tile[1]
+        # Rows share the multiplication.
+        factors, grad_strides = (log2e, 1.0), (0, 0, 0)
+    else:
+        line, factors, warp = 0, (1.0, log2e), WARP
+        if size == 1:  # classification: the rows are the positions of one image
+            logits, images, size = logits.flatten(1).contiguous(), 1, len(logits)
+            image, k, position, grad_strides = 0, 1, num_classes, (0, 1, num_classes)
+            classes, warp = min(triton.next_power_of_2(num_classes), NEIGHBOURS), 4 * WARP
+            columns = max(1, 4 * WARP // classes)
+        else:
+            logits = logits.flatten(2)
+            logits = logits if logits.stride(2) == 1 else logits.contiguous()
+            (image, k, position), grad_strides = logits.stride(), (num_classes * size, size, 1)
+            classes, columns = CLASSES, WARP
+        tile = 1, min(columns, triton.next_power_of_2(size)), classes, 1
+        blocks = triton.cdiv(size, tile[1])
+    sides = options.position_weight, options.class_bias, options.target_margin
+    # Compared as PyTorch does: among int8 labels, 255 is -1.
+    ignore_index = int(torch.tensor(options.ignore_index, device='cpu').to(target.dtype))
+    aligned = position == 1 and size % 16 == 0
+    constants = *factors, options.focal_gamma, dtype is torch.float64, aligned, *tile
+    batch = _Batch(
+        logits, target.contiguous(),
+        *(None if side is None else side.contiguous() for side in sides),
+        *(tables or (None, None, None))[:3],
+        num_classes, ignore_index, width, runs, image, k, line, position,
+        *map(tl.constexpr, constants),
+    )  # fmt: skip
+    compiler.update(num_warps=max(1, math.prod(tile[:3]) // warp))
+    shared = dict(batch=batch, size=size, blocks=blocks)
+    return _Plan(shared, images * runs * blocks, compiler, grad_strides, tables)
+
+
+def _sweep(plan: _Plan, totals: ClassTotals, losses=None, numbers=None) -> None:
+    """Launch the forward kernel, and check the labels that it reads."""
+    batch = plan.shared['batch']
     # The smallest and largest label of each program, checked as if they were labels.
-    extremes = target.new_empty(programs, 2, dtype=torch.int64)
-    strip = max(1, ROWS_ELEMENTS // max(1, totals.numel()))
-    for start in range(0, programs, strip):
-        count = min(strip, programs - start)
-        rows = logits.new_empty(count, *totals.shape, dtype=dtype)
+    extremes = batch.target.new_empty(plan.programs, 2, dtype=torch.int32)
+    _forward_kernel[(plan.programs,)](
+        **plan.shared, totals=totals, extremes=extremes, losses=losses, numbers=numbers,
+        SWEEP=True, **plan.options,
+    )  # fmt: skip
+    split_labels(extremes, batch.num_classes, batch.ignore_index)
+
+
+_NONE = ClassTotals(*[None] * 7)
+
+
+def _forward(logits: Tensor, target: Tensor, options: Options) -> ClassTotals:
+    """See :func:`mmseg_recall.functional.class_totals`."""
+    num_classes, dtype = logits.shape[1], compute_dtype(logits)
+    names = [name for name in ClassTotals._fields if name in options.fields]
+    if target.numel() == 0:
+        zeros = logits.new_zeros(num_classes, dtype=dtype)
+        return _NONE._replace(**dict.fromkeys(names, zeros))
+    plan = _plan(logits, target, options)
+    batch, size = plan.shared['batch'], plan.shared['size']
+    two_launches = plan.grad_strides[1] == 1
+    blocks = triton.cdiv(size, 64) if two_launches else plan.programs
+    rows = {name: logits.new_empty(blocks, num_classes, dtype=dtype) for name in names}
+    if 'soft_predicted' in names:
+        rows['soft_predicted'] = logits.new_empty(plan.programs, num_classes, dtype=dtype)
+    if rows.pop('true_positive', None) is not None or 'support' in names:
+        rows['support'] = logits.new_empty(blocks, num_classes, dtype=torch.int32)
+    totals = _NONE._replace(**rows)
+    with torch.cuda.device_of(logits):
+        if two_launches:
+            numbers = tuple(logits.new_empty(size, dtype=t) for t in (torch.int32, dtype))
+            losses = torch.empty_like(numbers[1])
+            _sweep(plan, _NONE._replace(soft_predicted=totals.soft_predicted), losses, numbers)
+            classes = min(32 * CLASSES, triton.next_power_of_2(num_classes))
+            tile = dict(COLUMNS=tl.constexpr(64), CLASSES=tl.constexpr(classes))
+            _forward_kernel[blocks, triton.cdiv(num_classes, classes)](
+                batch._replace(**tile), size, blocks, totals._replace(soft_predicted=None),
+                None, losses, numbers, SWEEP=False,
+            )  # fmt: skip
+        else:
+            _sweep(plan, totals)
+    if totals.support is not None:
+        rows.update(support=totals.support & 0xFFFF, true_positive=totals.support >> 16)
+    sums = {name: rows[name].sum(0, dtype=torch.float64).to(dtype) for name in names}
+    return _NONE._replace(**sums)
+
+
+def _losses(logits: Tensor, target: Tensor, options: Options) -> Tensor:
+    """-log p_y of each position in the shape of ``target``, -1 where it does not count."""
+    result = logits.new_empty(target.shape, dtype=compute_dtype(logits))
+    if target.numel():
         with torch.cuda.device_of(logits):
-            _forward_kernel[(count,)](
-                **arguments,
-                rows=rows,
-                extremes=extremes[start:],
-                start=start,
-                ROWS=len(names),
-                GAMMA=options.focal_gamma,
-                **{name.upper(): name in options.fields for name in ClassTotals._fields},
-            )
-        totals += rows.sum(0, dtype=torch.float64)
-    split_labels(extremes, num_classes, arguments['ignore_index'])
-    by_name = {name: total.to(dtype) for name, total in zip(names, totals)}
-    return ClassTotals(*map(by_name.get, ClassTotals._fields))
+            _sweep(_plan(logits, target, options), _NONE, result)
+    return result
 
 
 def _backward(logits: Tensor, target: Tensor, options: Options, grads: ClassTotals) -> Tensor:
@@ -107,468 +603,27 @@ def _backward(logits: Tensor, target: Tensor, options: Options, grads: ClassTota
     grad = torch.empty_like(logits, memory_format=torch.contiguous_format)
     if target.numel() == 0:
         return grad.zero_()
-    upstream = {
-        f'grad_{name}': None if total is None else total.to(compute_dtype(logits)).contiguous()
-        for name, total in grads._asdict().items()
-        if name in DIFFERENTIABLE
-    }
+    dtype, plan, result = compute_dtype(logits), _plan(logits, target, options), grad
+    grads = ClassTotals(*(None if g is None else g.to(dtype).contiguous() for g in grads))
+    tables, num_classes, scale = plan.tables, logits.shape[1], options.scale
+    if tables is not None:
+        runs, cells, scale = len(tables.runs), len(tables.columns) // tables.phases, math.log(2)
+        result = logits.new_empty(len(logits) * runs, num_classes, 4, cells, dtype=dtype)
     with torch.cuda.device_of(logits):
-        for images in _image_strips(logits, target):
-            weight = options.position_weight
-            strip = options._replace(position_weight=None if weight is None else weight[images])
-            _backward_strip(logits[images], target[images], strip, upstream, grad[images])
+        _backward_kernel[(plan.programs,)](
+            **plan.shared, grads=grads, grad=result, grad_strides=plan.grad_strides,
+            SCALE=scale, **plan.options,
+        )  # fmt: skip
+        if tables is not None:
+            height, width = logits.shape[2:]
+            classes, columns = 8 * CLASSES, min(64, triton.next_power_of_2(width))
+            blocks = triton.cdiv(num_classes, classes), triton.cdiv(width, columns)
+            _combine_kernel[len(logits) * height, *blocks](
+                result, tables.starts, grad, num_classes, height, width, runs, cells,
+                CLASSES=classes, COLUMNS=columns, num_warps=1,
+            )  # fmt: skip
     return grad
 
 
-def _image_strips(logits: Tensor, target: Tensor) -> Iterator[slice]:
-    """All images at once, unless backward has to store numbers for each of their positions."""
-    images = step = target.shape[0]
-    if logits.shape[2:] != target.shape[1:]:
-        step = max(1, STATE_POSITIONS // target[0].numel())
-    for first in range(0, images, step):
-        yield slice(first, first + step)
-
-
-def _backward_strip(
-    logits: Tensor, target: Tensor, options: Options, upstream: dict, grad: Tensor
-) -> None:
-    """Write the gradient of a few images into ``grad``."""
-    num_classes, positions = logits.shape[1], target.numel()
-    block, chunk = _tile(num_classes, positions)
-    arguments = _arguments(logits, target, options, block, chunk)
-    arguments.update(grad=grad, grad_soft_predicted=upstream['grad_soft_predicted'], state=None)
-    if arguments['UPSAMPLED']:
-        numbers = 3 if upstream['grad_soft_predicted'] is None else 4
-        arguments['state'] = logits.new_empty(numbers, positions, dtype=compute_dtype(logits))
-    _backward_kernel[(triton.cdiv(positions, block),)](
-        **dict(arguments, **upstream), GAMMA=options.focal_gamma
-    )
-    if arguments['UPSAMPLED']:
-        pixels = logits.numel() // num_classes
-        readers = _most_readers(logits, target)
-        span = min(triton.next_power_of_2(readers), block)
-        _gather_kernel[(triton.cdiv(pixels, block // span), triton.cdiv(num_classes, chunk))](
-            **arguments, pixels=pixels, readers=readers, SPAN=span
-        )
-
-
-def _most_readers(logits: Tensor, target: Tensor) -> int:
-    """An upper bound of the number of positions that read one source pixel."""
-    lines, columns = (
-        # The coordinates within 1 of a source line span at most two steps between source lines.
-        min(size, -(-2 * size // max(low_size - 1, 1)) + 1)
-        for size, low_size in zip(target.shape[1:], logits.shape[2:])
-    )
-    return lines * columns
-
-
-def _tile(num_classes: int, positions: int) -> tuple[int, int]:
-    """The number of positions and of classes in a tile."""
-    chunk = min(triton.next_power_of_2(num_classes), CHUNK)
-    block = min(TILE // chunk, 512)
-    while chunk < num_classes and block > 4 and positions < PROGRAMS * block:
-        block, chunk = block // 2, chunk * 2
-    return block, chunk
-
-
-def _arguments(
-    logits: Tensor, target: Tensor, options: Options, block: int, chunk: int
-) -> dict[str, object]:
-    """The arguments that all kernels share: logits as (N, C, h, w), labels as (N, H, W)."""
-    upsampled = logits.shape[2:] != target.shape[1:]
-    dtype = compute_dtype(logits)
-    if logits.ndim != 4:
-        logits = logits[:, :, None, None] if logits.ndim == 2 else logits.flatten(2)[:, :, None]
-        target = target.reshape(target.shape[0], 1, -1) if target.numel() else target[:, None, None]
-    sides = dict(
-        weights=options.position_weight, bias=options.class_bias, margin=options.target_margin
-    )
-    return dict(
-        {name: side.contiguous() if side is not None else None for name, side in sides.items()},
-        logits=logits,
-        target=target.contiguous(),
-        positions=target.numel(),
-        # Compared as PyTorch does: among int8 labels, 255 is -1.
-        ignore_index=int(torch.tensor(options.ignore_index, device='cpu').to(target.dtype)),
-        sizes=(*target.shape[1:], *logits.shape[2:]),
-        strides=logits.stride(),
-        NUM_CLASSES=logits.shape[1],
-        SCALE=float(options.scale),
-        ALIGN_CORNERS=options.align_corners,
-        UPSAMPLED=upsampled,
-        DTYPE=tl.float64 if dtype == torch.float64 else tl.float32,
-        BLOCK=block,
-        CHUNK=chunk,
-    )
-
-
-@triton.jit
-def _steps(size, low_size, ALIGN_CORNERS: tl.constexpr):
-    """Line i reads the source coordinate max(0, i * step + start) / unit: integers, so exact."""
-    if ALIGN_CORNERS:
-        step, start, unit = low_size - 1, 0, tl.maximum(size - 1, 1)
-    else:
-        step, start, unit = 2 * low_size, low_size - size, 2 * size
-    return step, start, unit
-
-
-@triton.jit
-def _sources(
-    line, size, low_size,
-    ALIGN_CORNERS: tl.constexpr, UPSAMPLED: tl.constexpr, DTYPE: tl.constexpr,
-):  # fmt: skip
-    """The two source lines that each line mixes, and the weight of the second."""
-    if UPSAMPLED:
-        step, start, unit = _steps(size, low_size, ALIGN_CORNERS)
-        coordinate = tl.maximum(line * step + start, 0)
-        # Past the last sample, the last sample is repeated.
-        first = tl.minimum(coordinate // unit, low_size - 1)
-        # A line that lies on a source line reads that one twice, with half the weight each: 0 times
-        # the next one would be NaN where a logit is not finite.
-        rest = coordinate - first * unit
-        second = tl.where(rest == 0, first, tl.minimum(first + 1, low_size - 1))
-        return first, second, tl.where(second == first, 0.5, rest.to(DTYPE) / unit)
-    else:
-        return line, line, 0.0
-
-
-@triton.jit
-def _readers(source, size, low_size, ALIGN_CORNERS: tl.constexpr):
-    """The lines [begin, end) that read a source line: those with coordinates within 1 of it."""
-    step, start, unit = _steps(size, low_size, ALIGN_CORNERS)
-    step = tl.maximum(step, 1)
-    below, above = (source - 1) * unit - start, (source + 1) * unit - start
-    begin = tl.where(below < 0, 0, below // step + 1)
-    end = tl.where(above < 0, 0, (above + step - 1) // step)
-    return begin, tl.where(source == low_size - 1, size, tl.minimum(end, size))
-
-
-@triton.jit
-def _weight_of(source, sources):
-    """The weight of a source line in a line that mixes two; past the last sample both are one."""
-    first, second, weight = sources
-    return tl.where(first == source, 1 - weight, 0.0) + tl.where(second == source, weight, 0.0)
-
-
-@triton.jit
-def _corners(image, lines, columns, strides):
-    """The offsets of the four logits around a position (for class 0), and the second weights."""
-    y, y_next, down = lines
-    x, x_next, across = columns
-    image = image.to(tl.int64) * strides[0]
-    y, y_next = image + y.to(tl.int64) * strides[2], image + y_next.to(tl.int64) * strides[2]
-    x, x_next = x.to(tl.int64) * strides[3], x_next.to(tl.int64) * strides[3]
-    return y + x, y + x_next, y_next + x, y_next + x_next, down, across
-
-
-@triton.jit
-def _corners_of(
-    position, sizes, strides,
-    ALIGN_CORNERS: tl.constexpr, UPSAMPLED: tl.constexpr, DTYPE: tl.constexpr,
-):  # fmt: skip
-    """``_corners`` of positions that are counted through all images."""
-    height, width, low_height, low_width = sizes
-    image = position // (height * width)
-    within = (position - image * (height * width)).to(tl.int32)
-    lines = _sources(within // width, height, low_height, ALIGN_CORNERS, UPSAMPLED, DTYPE)
-    columns = _sources(within % width, width, low_width, ALIGN_CORNERS, UPSAMPLED, DTYPE)
-    return image, _corners(image, lines, columns, strides)
-
-
-@triton.jit
-def _read(logits, corners, strides, classes, mask, UPSAMPLED: tl.constexpr, DTYPE: tl.constexpr):
-    """A tile of logits (positions, classes), interpolated as it is loaded."""
-    a, b, c, d, down, across = corners
-    logits = logits + classes.to(tl.int64)[None, :] * strides[1]
-    z = tl.load(logits + a[:, None], mask, other=0.0).to(DTYPE)
-    if UPSAMPLED:
-        z_b = tl.load(logits + b[:, None], mask, other=0.0).to(DTYPE)
-        z_c = tl.load(logits + c[:, None], mask, other=0.0).to(DTYPE)
-        z_d = tl.load(logits + d[:, None], mask, other=0.0).to(DTYPE)
-        upper = z * (1 - across)[:, None] + z_b * across[:, None]
-        lower = z_c * (1 - across)[:, None] + z_d * across[:, None]
-        z = upper * (1 - down)[:, None] + lower * down[:, None]
-    return z
-
-
-@triton.jit
-def _labels(position, inside, target, weights, ignore_index, DTYPE: tl.constexpr):
-    """The label of each position, whether it is valid, whether it counts, and its weight."""
-    label = tl.load(target + position, inside, other=0)
-    valid = inside & (label != ignore_index)
-    weight, counts = valid.to(DTYPE), valid
-    if weights is not None:
-        weight = tl.load(weights + position, valid, other=0).to(DTYPE)
-        counts = valid & (weight != 0)
-    return label.to(tl.int64), valid, counts, weight
-
-
-@triton.jit
-def _of_class(vector, y, counts, DTYPE: tl.constexpr, NUM_CLASSES: tl.constexpr):
-    """Entry y of a vector over the classes; 0 where the position does not count."""
-    return tl.load(vector + y, counts & (y >= 0) & (y < NUM_CLASSES), other=0.0).to(DTYPE)
-
-
-@triton.jit
-def _scaled(
-    z, classes, y, bias, margin,
-    SCALE: tl.constexpr, DTYPE: tl.constexpr, NUM_CLASSES: tl.constexpr,
-):  # fmt: skip
-    """u = scale * (z + bias - margin[y] at y); -inf past the last class."""
-    if bias is not None:
-        z += tl.load(bias + classes, classes < NUM_CLASSES, other=0.0).to(DTYPE)[None, :]
-    if margin is not None:
-        own = _of_class(margin, y, y >= 0, DTYPE, NUM_CLASSES)
-        z -= tl.where(classes[None, :] == y[:, None], own[:, None], 0.0)
-    return tl.where(classes[None, :] < NUM_CLASSES, z * SCALE, float('-inf'))
-
-
-@triton.jit
-def _sweep(
-    logits, corners, strides, inside, y, bias, margin, grad_soft_predicted,
-    PREDICT: tl.constexpr, SOFTMAX: tl.constexpr, SCALE: tl.constexpr, UPSAMPLED: tl.constexpr,
-    DTYPE: tl.constexpr, NUM_CLASSES: tl.constexpr, BLOCK: tl.constexpr, CHUNK: tl.constexpr,
-):  # fmt: skip
-    """One sweep over the classes of a block of positions.
-
-    Returns the argmax of z (the first one), a shift (the largest u), the sum over the classes of
-    exp(u - shift), log p_y, and the sum of q exp(u - shift) if there is a q.
-    """
-    prediction, best = tl.zeros([BLOCK], tl.int32), tl.full([BLOCK], float('-inf'), DTYPE)
-    top, total = tl.full([BLOCK], float('-inf'), DTYPE), tl.zeros([BLOCK], DTYPE)
-    u_y, mix = tl.zeros([BLOCK], DTYPE), tl.zeros([BLOCK], DTYPE)
-    shift = tl.zeros([BLOCK], DTYPE)
-    for start in range(0, NUM_CLASSES, CHUNK):
-        classes = start + tl.arange(0, CHUNK)
-        real = (classes < NUM_CLASSES)[None, :]
-        z = _read(logits, corners, strides, classes, inside[:, None] & real, UPSAMPLED, DTYPE)
-        if PREDICT:
-            value, index = tl.max(tl.where(real, z, float('-inf')), 1, return_indices=True)
-            prediction = tl.where(value > best, start + index, prediction)
-            best = tl.maximum(best, value)
-        if SOFTMAX:
-            u = _scaled(z, classes, y, bias, margin, SCALE, DTYPE, NUM_CLASSES)
-            raised = tl.maximum(top, tl.max(u, 1))
-            # All classes of a chunk may be switched off by -inf.
-            shift = tl.where(raised == float('-inf'), 0.0, raised)
-            e = tl.exp(u - shift[:, None])
-            fade = tl.exp(top - shift)
-            total = total * fade + tl.sum(e, 1)
-            u_y += tl.sum(tl.where(classes[None, :] == y[:, None], u, 0.0), 1)
-            if grad_soft_predicted is not None:
-                q = tl.load(grad_soft_predicted + classes, classes < NUM_CLASSES, other=0.0)
-                mix = mix * fade + tl.sum(e * q[None, :], 1)
-            top = raised
-    # 0 without a label, so that a weight of 0 is never multiplied by an infinity.
-    log_p_y = tl.where(y >= 0, u_y - shift - tl.log(total), 0.0)
-    return prediction, shift, total, log_p_y, mix
-
-
-@triton.jit
-def _one_minus_p(log_p_y):
-    """1 - p_y without cancellation (a Taylor series near p = 1), and never 0."""
-    near = tl.maximum(log_p_y, -0.5)
-    series = near * 0 + 1
-    for k in tl.static_range(13):
-        series = 1 + series * near / (14 - k)
-    one_minus_p = tl.where(log_p_y > -0.5, -near * series, 1 - tl.exp(log_p_y))
-    return tl.maximum(one_minus_p, 1.2e-38)
-
-
-@triton.jit
-def _store_sums(row, own, values, real, NUM_CLASSES: tl.constexpr):
-    """Store the sum of the values over the positions of each class; returns the next row."""
-    tl.store(row, tl.sum(tl.where(own, values[:, None], 0.0), 0), real)
-    return row + NUM_CLASSES
-
-
-@triton.jit
-def _forward_kernel(
-    logits, target, weights, bias, margin, sizes, strides, positions, ignore_index,
-    rows, extremes, start,
-    SUPPORT: tl.constexpr, TRUE_POSITIVE: tl.constexpr, PREDICTED: tl.constexpr,
-    CROSS_ENTROPY: tl.constexpr, SOFT_TRUE_POSITIVE: tl.constexpr, SOFT_PREDICTED: tl.constexpr,
-    FOCAL: tl.constexpr, ROWS: tl.constexpr, GAMMA: tl.constexpr,
-    SCALE: tl.constexpr, ALIGN_CORNERS: tl.constexpr, UPSAMPLED: tl.constexpr,
-    DTYPE: tl.constexpr, NUM_CLASSES: tl.constexpr, BLOCK: tl.constexpr, CHUNK: tl.constexpr,
-):  # fmt: skip
-    """The totals of a block of positions, one row (C,) for each total."""
-    program = tl.program_id(0).to(tl.int64)
-    position = (program + start) * BLOCK + tl.arange(0, BLOCK)
-    inside = position < positions
-    y, valid, counts, weight = _labels(position, inside, target, weights, ignore_index, DTYPE)
-    label = tl.where(valid, y, 0)
-    tl.store(extremes + 2 * program, tl.min(label, 0))
-    tl.store(extremes + 2 * program + 1, tl.max(label, 0))
-
-    y, count = tl.where(counts, y, -1), counts.to(DTYPE)
-    PREDICT: tl.constexpr = TRUE_POSITIVE or PREDICTED
-    SOFTMAX: tl.constexpr = (CROSS_ENTROPY or SOFT_TRUE_POSITIVE) or (SOFT_PREDICTED or FOCAL)
-    image, corners = _corners_of(position, sizes, strides, ALIGN_CORNERS, UPSAMPLED, DTYPE)
-    if PREDICT or SOFTMAX:
-        prediction, shift, total, log_p_y, _ = _sweep(
-            logits, corners, strides, inside, y, bias, margin, None,
-            PREDICT, SOFTMAX, SCALE, UPSAMPLED, DTYPE, NUM_CLASSES, BLOCK, CHUNK,
-        )  # fmt: skip
-    for first in range(0, NUM_CLASSES, CHUNK):
-        classes = first + tl.arange(0, CHUNK)
-        real = classes < NUM_CLASSES
-        own = classes[None, :] == y[:, None]
-        row = rows + program * ROWS * NUM_CLASSES + classes
-        if SUPPORT:
-            row = _store_sums(row, own, count, real, NUM_CLASSES)
-        if TRUE_POSITIVE:
-            row = _store_sums(row, own, tl.where(prediction == y, count, 0.0), real, NUM_CLASSES)
-        if PREDICTED:
-            argmax = classes[None, :] == prediction[:, None]
-            row = _store_sums(row, argmax, count, real, NUM_CLASSES)
-        if CROSS_ENTROPY:
-            row = _store_sums(row, own, -weight * log_p_y, real, NUM_CLASSES)
-        if SOFT_TRUE_POSITIVE:
-            row = _store_sums(row, own, weight * tl.exp(log_p_y), real, NUM_CLASSES)
-        if SOFT_PREDICTED:
-            mask = inside[:, None] & real[None, :]
-            z = _read(logits, corners, strides, classes, mask, UPSAMPLED, DTYPE)
-            u = _scaled(z, classes, y, bias, margin, SCALE, DTYPE, NUM_CLASSES)
-            p = tl.exp(u - shift[:, None]) * (weight / total)[:, None]
-            tl.store(row, tl.sum(tl.where(counts[:, None], p, 0.0), 0), real)
-            row += NUM_CLASSES
-        if FOCAL:
-            power = tl.exp(GAMMA * tl.log(_one_minus_p(log_p_y)))
-            row = _store_sums(row, own, -weight * power * log_p_y, real, NUM_CLASSES)
-
-
-@triton.jit
-def _gradient(
-    z, classes, y, shift, a, b, v, bias, margin, grad_soft_predicted,
-    SCALE: tl.constexpr, DTYPE: tl.constexpr, NUM_CLASSES: tl.constexpr,
-):  # fmt: skip
-    """A tile of exp(u - shift) (b + v q) - a 1[c=y]."""
-    u = _scaled(z, classes, y, bias, margin, SCALE, DTYPE, NUM_CLASSES)
-    factor = b[:, None]
-    if grad_soft_predicted is not None:
-        q = tl.load(grad_soft_predicted + classes, classes < NUM_CLASSES, other=0.0)
-        factor += v[:, None] * q[None, :]
-    return tl.exp(u - shift[:, None]) * factor - tl.where(
-        classes[None, :] == y[:, None], a[:, None], 0.0
-    )
-
-
-@triton.jit
-def _backward_kernel(
-    logits, target, weights, bias, margin, sizes, strides, positions, ignore_index,
-    grad_cross_entropy, grad_soft_true_positive, grad_soft_predicted, grad_focal, grad, state,
-    GAMMA: tl.constexpr,
-    SCALE: tl.constexpr, ALIGN_CORNERS: tl.constexpr, UPSAMPLED: tl.constexpr,
-    DTYPE: tl.constexpr, NUM_CLASSES: tl.constexpr, BLOCK: tl.constexpr, CHUNK: tl.constexpr,
-):  # fmt: skip
-    """The gradient of a block of positions or, upsampled, the numbers that it is gathered from."""
-    position = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
-    inside = position < positions
-    y, _, counts, weight = _labels(position, inside, target, weights, ignore_index, DTYPE)
-    y = tl.where(counts, y, -1)
-    image, corners = _corners_of(position, sizes, strides, ALIGN_CORNERS, UPSAMPLED, DTYPE)
-    _, shift, total, log_p_y, mix = _sweep(
-        logits, corners, strides, inside, y, bias, margin, grad_soft_predicted,
-        False, True, SCALE, UPSAMPLED, DTYPE, NUM_CLASSES, BLOCK, CHUNK,
-    )  # fmt: skip
-
-    p_y = tl.exp(log_p_y)
-    a = tl.zeros([BLOCK], DTYPE)
-    if grad_cross_entropy is not None:
-        a += _of_class(grad_cross_entropy, y, counts, DTYPE, NUM_CLASSES)
-    if grad_soft_true_positive is not None:
-        a -= _of_class(grad_soft_true_positive, y, counts, DTYPE, NUM_CLASSES) * p_y
-    if grad_focal is not None:
-        one_minus_p = _one_minus_p(log_p_y)
-        slope = GAMMA * p_y * log_p_y / one_minus_p
-        focal = _of_class(grad_focal, y, counts, DTYPE, NUM_CLASSES)
-        a += focal * tl.exp(GAMMA * tl.log(one_minus_p)) * (1 - slope)
-    weight = tl.where(counts, weight * SCALE, 0.0)
-    a *= weight
-    # p = exp(u - shift) / total; the factors include the division. A shift of inf marks a position
-    # that does not count.
-    shift = tl.where(shift == float('inf'), float('nan'), shift)
-    shift = tl.where(counts, shift, float('inf'))
-    b, v = (a - weight * mix / total) / total, weight / total
-
-    if UPSAMPLED:
-        tl.store(state + position, shift, inside)
-        tl.store(state + positions + position, a, inside)
-        tl.store(state + 2 * positions + position, b, inside)
-        if grad_soft_predicted is not None:
-            tl.store(state + 3 * positions + position, v, inside)
-    else:
-        area = sizes[0] * sizes[1]
-        grad += image * area * (NUM_CLASSES - 1) + position
-        for start in range(0, NUM_CLASSES, CHUNK):
-            classes = start + tl.arange(0, CHUNK)
-            mask = inside[:, None] & (classes < NUM_CLASSES)[None, :]
-            z = _read(logits, corners, strides, classes, mask, UPSAMPLED, DTYPE)
-            g = _gradient(
-                z, classes, y, shift, a, b, v, bias, margin, grad_soft_predicted,
-                SCALE, DTYPE, NUM_CLASSES,
-            )  # fmt: skip
-            columns = classes.to(tl.int64)[None, :] * area
-            g = tl.where(counts[:, None], g, 0.0).to(grad.dtype.element_ty)
-            tl.store(grad[:, None] + columns, g, mask)
-
-
-@triton.jit
-def _gather_kernel(
-    logits, target, weights, bias, margin, sizes, strides, positions, ignore_index,
-    grad_soft_predicted, grad, state, pixels, readers,
-    SCALE: tl.constexpr, ALIGN_CORNERS: tl.constexpr, UPSAMPLED: tl.constexpr,
-    DTYPE: tl.constexpr, NUM_CLASSES: tl.constexpr, BLOCK: tl.constexpr, CHUNK: tl.constexpr,
-    SPAN: tl.constexpr,
-):  # fmt: skip
-    """The gradient of BLOCK / SPAN source pixels, each from SPAN of its readers at a time."""
-    height, width, low_height, low_width = sizes
-    row = tl.arange(0, BLOCK)
-    pixel = tl.program_id(0) * (BLOCK // SPAN) + row // SPAN
-    low_x, low_y = pixel % low_width, (pixel // low_width) % low_height
-    image = (pixel // (low_width * low_height)).to(tl.int64)
-    top, bottom = _readers(low_y, height, low_height, ALIGN_CORNERS)
-    left, right = _readers(low_x, width, low_width, ALIGN_CORNERS)
-    reach = tl.maximum(right - left, 1)
-    classes = tl.program_id(1) * CHUNK + tl.arange(0, CHUNK)
-    real = classes < NUM_CLASSES
-    total = tl.zeros([BLOCK, CHUNK], DTYPE)
-    for start in range(0, readers, SPAN):
-        reader = start + row % SPAN
-        y, x = top + reader // reach, left + reader % reach
-        inside = (pixel < pixels) & (y < bottom) & (left < right)
-        position = image * (height * width) + y * width + x
-        label, valid, _, _ = _labels(position, inside, target, None, ignore_index, DTYPE)
-        label = tl.where(valid, label, -1)
-        shift = tl.load(state + position, inside, other=float('inf'))
-        a = tl.load(state + positions + position, inside, other=0.0)
-        b = tl.load(state + 2 * positions + position, inside, other=0.0)
-        v = b
-        if grad_soft_predicted is not None:
-            v = tl.load(state + 3 * positions + position, inside, other=0.0)
-        lines = _sources(y, height, low_height, ALIGN_CORNERS, True, DTYPE)
-        columns = _sources(x, width, low_width, ALIGN_CORNERS, True, DTYPE)
-        corners = _corners(image, lines, columns, strides)
-        mask = inside[:, None] & real[None, :]
-        z = _read(logits, corners, strides, classes, mask, UPSAMPLED, DTYPE)
-        g = _gradient(
-            z, classes, label, shift, a, b, v, bias, margin, grad_soft_predicted,
-            SCALE, DTYPE, NUM_CLASSES,
-        )  # fmt: skip
-        # Whatever its logits, even NaN, a position that does not count has no gradient.
-        g = tl.where((shift == float('inf'))[:, None], 0.0, g)
-        weight = _weight_of(low_y, lines) * _weight_of(low_x, columns)
-        total += g * tl.where(inside, weight, 0.0)[:, None]
-    total = tl.sum(tl.reshape(total, [BLOCK // SPAN, SPAN, CHUNK]), 1)
-    pixel = tl.program_id(0) * (BLOCK // SPAN) + tl.arange(0, BLOCK // SPAN)
-    area = low_height * low_width
-    image = (pixel // area).to(tl.int64)
-    grad += (pixel + image * area * (NUM_CLASSES - 1))[:, None]
-    grad += classes.to(tl.int64)[None, :] * area
-    mask = (pixel < pixels)[:, None] & real[None, :]
-    tl.store(grad, total.to(grad.dtype.element_ty), mask)
-
-
 #: See :mod:`.operator`.
-PASSES = dict(forward=_forward, backward=_backward)
+PASSES = dict(forward=_forward, backward=_backward, losses=_losses)

@@ -23,6 +23,7 @@ from tests.against_reference import (
 )
 from tests.batches import every_option, make_batch
 from tests.test_imports import run
+from tests.test_tools.paths import TOOLS
 from tests.tolerances import FLOAT64
 
 if not has_triton():
@@ -34,21 +35,21 @@ DEVICE = 'cuda' if torch.cuda.is_available() else 'cpu'
 needs_gpu = pytest.mark.skipif(DEVICE == 'cpu', reason='needs a GPU')
 
 
-@pytest.mark.parametrize('align_corners', [False, True])
-@pytest.mark.parametrize(
-    ('logits_shape', 'target_shape'),
-    [((3, 21, 4), (3, 4)), ((2, 3, 3, 2), (2, 7, 9)), ((3, 5, 1, 4), (3, 5, 6))],
-)
-@pytest.mark.parametrize('sizes', [(1024, 32, 2**21, 2**19), (128, 4, 1, 1), (64, 16, 400, 130)])
-def test_equals_reference_in_tiles_and_strips(
-    logits_shape, target_shape, align_corners, sizes, monkeypatch
-):
-    """Several chunks of classes, readers of a pixel, strips of rows and of images."""
-    for name, size in zip(('TILE', 'CHUNK', 'ROWS_ELEMENTS', 'STATE_POSITIONS'), sizes):
-        monkeypatch.setattr(kernels, name, size)
-    monkeypatch.setattr(kernels, 'PROGRAMS', 1)
-    logits, target = (tensor.to(DEVICE) for tensor in make_batch(logits_shape, target_shape))
-    options = dict(every_option(logits.shape[1], target), align_corners=align_corners)
+@pytest.fixture
+def tile_sizes(monkeypatch):
+    """Set how large tiles are; the tables of upsampled logits depend on it."""
+
+    def change(**sizes):
+        for name, size in sizes.items():
+            monkeypatch.setattr(kernels, name, size)
+        kernels._tables.cache_clear()
+
+    yield change
+    kernels._tables.cache_clear()
+
+
+def assert_equals_reference(logits, target, **options):
+    logits, target = logits.to(DEVICE), target.to(DEVICE)
     results = [
         totals_and_gradient(logits, target, backend, **options)
         for backend in ('triton', 'reference')
@@ -56,11 +57,61 @@ def test_equals_reference_in_tiles_and_strips(
     assert_equal_results(*results, **FLOAT64)
 
 
+@pytest.mark.parametrize('plain', [True, False], ids=['plain', 'every option'])
+@pytest.mark.parametrize('align_corners', [False, True])
+@pytest.mark.parametrize(
+    ('logits_shape', 'target_shape'),
+    [
+        ((2, 3, 3, 2), (2, 7, 9)),
+        ((1, 2, 2, 3), (1, 37, 40)),  # several runs in a gap
+        ((1, 2, 1, 3), (1, 9, 3)),
+        ((1, 3, 4, 1), (1, 4, 17)),
+    ],
+    ids=str,
+)
+def test_upsampled_equals_reference(logits_shape, target_shape, align_corners, plain):
+    """The tiles that a GPU has, class by class."""
+    logits, target = make_batch(logits_shape, target_shape)
+    options = {} if plain else every_option(logits.shape[1], target)
+    assert_equals_reference(logits, target, align_corners=align_corners, **options)
+
+
+@pytest.mark.parametrize('align_corners', [False, True])
+def test_downsampled_equals_reference(align_corners):
+    """Gaps without rows and lanes without columns, for which no caller asks today."""
+    low, target = (tensor.to(DEVICE) for tensor in make_batch((1, 3, 7, 6), (1, 4, 5)))
+    options = ops.Options(255, None, None, 1.0, None, None, align_corners, ClassTotals._fields[:-1])
+    results = []
+    for backend in ('triton', 'reference'):
+        logits = low.clone().requires_grad_()
+        totals = ops.BACKENDS[backend](logits, target, options)
+        loss = totals.cross_entropy.square().sum() + totals.soft_predicted.square().sum()
+        results.append((totals, torch.autograd.grad(loss, logits)[0]))
+    assert_equal_results(*results, **FLOAT64)
+
+
+@pytest.mark.parametrize(
+    'sizes',
+    [dict(WARP=32, NEIGHBOURS=4), dict(WARP=4, CLASSES=4), dict(CLASSES=16, NEIGHBOURS=16)],
+    ids=str,
+)
+@pytest.mark.parametrize(
+    ('logits_shape', 'target_shape'),
+    [((5, 21), (5,)), ((3, 5, 70), (3, 70)), ((1, 5, 3, 10), (1, 5, 37)), ((3, 9, 1), (3, 1))],
+    ids=str,
+)
+def test_equals_reference_in_other_tiles(logits_shape, target_shape, sizes, tile_sizes):
+    """Several tiles in an image, several steps over the classes, and both with a rest."""
+    tile_sizes(**sizes)
+    logits, target = make_batch(logits_shape, target_shape)
+    assert_equals_reference(logits, target, **every_option(logits.shape[1], target))
+
+
 @pytest.mark.parametrize(
     ('logits_shape', 'target_shape'), [((6, 20000), (6,)), ((1, 20000, 2, 2), (1, 3, 3))]
 )
-def test_twenty_thousand_classes(logits_shape, target_shape, monkeypatch):
-    monkeypatch.setattr(kernels, 'TILE', 2**15)
+def test_twenty_thousand_classes(logits_shape, target_shape, tile_sizes):
+    tile_sizes(CLASSES=2**15)
     logits, target = (tensor.to(DEVICE) for tensor in make_batch(logits_shape, target_shape))
     logits = (logits * 4).float()
     options = dict(every_option(20000, target), ignore_index=-100)
@@ -72,6 +123,18 @@ def test_twenty_thousand_classes(logits_shape, target_shape, monkeypatch):
     for name in ('support', 'true_positive', 'predicted'):
         assert getattr(result[0], name).equal(getattr(exact[0], name).float())
     assert_results_within_budget(result, eager, exact)
+
+
+@pytest.mark.parametrize('shapes', [((9, 5), (9,)), ((2, 3, 5), (2, 5)), ((1, 3, 3, 4), (1, 7, 9))])
+def test_losses_of_positions(shapes):
+    logits, target = (tensor.to(DEVICE) for tensor in make_batch(*shapes))
+    options = dict(every_option(logits.shape[1], target), focal_gamma=None)
+    checked = checked_options(logits, target, ('cross_entropy',), **options)
+    losses = kernels.PASSES['losses'](logits, target, checked)
+    weight = checked.position_weight
+    expected = reference.position_losses(logits, target, checked)[0] / weight
+    counts = (target != 255) & (weight != 0)
+    torch.testing.assert_close(losses, torch.where(counts, expected, -1.0), **FLOAT64)
 
 
 @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
@@ -102,9 +165,9 @@ def test_only_what_is_asked_for(fields):
             assert getattr(totals, name) is None
 
 
-def test_classes_switched_off(monkeypatch):
-    """Logits of -inf, over a whole chunk of classes; an ignored position of whatever logits."""
-    monkeypatch.setattr(kernels, 'CHUNK', 4)
+def test_classes_switched_off(tile_sizes):
+    """Logits of -inf in all classes of a step; an ignored position of whatever logits."""
+    tile_sizes(NEIGHBOURS=4)
     logits, _ = make_batch((12, 10), (12,))
     logits[:, :4] = -torch.inf
     target = torch.arange(12) % 6 + 4
@@ -116,6 +179,27 @@ def test_classes_switched_off(monkeypatch):
     expected = totals_and_gradient(logits[counted], target[counted], 'reference', fields)
     assert_equal_results((totals, grad[counted]), expected, **FLOAT64)
     assert (grad[5] == 0).all()
+
+
+def test_a_class_switched_off_in_a_part_of_the_image():
+    """Between -inf and a number lies -inf, and no gradient flows through it."""
+    logits, target = (tensor.to(DEVICE) for tensor in make_batch((1, 4, 3, 5), (1, 11, 19)))
+    target[target == 1] = 0
+    fields = 'true_positive', 'cross_entropy', 'soft_true_positive', 'soft_predicted'
+    results = []
+    for low in (-torch.inf, -1e9):
+        logits[:, 1, :2, 2:] = low
+        results.append(totals_and_gradient(logits, target, 'triton', fields))
+    assert_equal_results(*results, **FLOAT64)
+
+
+def test_labels_of_any_size():
+    """One that a 32-bit number would take for class 0."""
+    target = torch.tensor([2, 2**32])
+    with pytest.raises(ValueError, match=r'label -1, .* labels must be in \[0, 3\)'):
+        public_class_totals(torch.zeros(2, 3), target, backend='triton')
+    totals = public_class_totals(torch.zeros(2, 3), target, ignore_index=2**32, backend='triton')
+    assert totals.support.tolist() == [0, 0, 1]
 
 
 @pytest.mark.parametrize('target_shape', [(2, 1, 3), (2, 2, 6)])
@@ -158,17 +242,27 @@ def test_same_bits_each_time():
     assert_equal_results(first, second, rtol=0, atol=0)
 
 
-@pytest.mark.parametrize('num_classes', [2, 19, 150, 365, 1000, 8142, 20000])
-@pytest.mark.parametrize('positions', [1, 128, 4096, 2**20])
-def test_memory_of_the_totals(num_classes, positions):
-    """The rows of all totals: a few times the logits at most, or the constant of a strip."""
-    block, chunk = kernels._tile(num_classes, positions)
-    assert block * chunk <= 2 * kernels.TILE
-    programs = -(-positions // block)
-    strip = max(1, kernels.ROWS_ELEMENTS // (7 * num_classes))
-    assert min(programs, strip) * 7 * num_classes <= max(
-        7 * positions * num_classes / 4 + 7 * num_classes, kernels.ROWS_ELEMENTS
-    )
+@pytest.mark.parametrize(
+    ('logits_shape', 'target_shape'),
+    [
+        ((128, 8142), (128,)),
+        ((4096, 10), (4096,)),
+        ((2, 19, 512, 512), (2, 512, 512)),
+        ((2, 19, 97, 97), (2, 769, 769)),
+        ((2, 150, 64, 64), (2, 512, 512)),
+        ((2, 150, 32, 32), (2, 512, 512)),
+    ],
+    ids=str,
+)
+def test_tiles_are_full_of_positions(logits_shape, target_shape):
+    """Few threads are without a position, and few programs write rows of totals."""
+    logits = torch.empty(logits_shape, device=DEVICE)
+    target = torch.empty(target_shape, dtype=torch.long, device=DEVICE)
+    plan = kernels._plan(logits, target, checked_options(logits, target, ()))
+    batch = plan.shared['batch']
+    positions = plan.programs * batch.ROWS.value * batch.COLUMNS.value
+    assert positions <= 1.15 * target.numel()
+    assert positions * batch.CLASSES.value >= 64 * plan.programs
 
 
 def test_auto_is_triton_on_cuda_alone(monkeypatch):
@@ -235,77 +329,42 @@ def test_gradients_of_sides_are_refused():
         public_class_totals(logits, target, class_bias=bias, backend='triton')
 
 
-WITHOUT_INTERPRETER = """
-import os
+WITHOUT_INTERPRETER = f"""
+import os, sys
 os.environ['TRITON_INTERPRET'] = '0'
-import torch, triton
-from triton.backends.compiler import GPUTarget
-from triton.compiler import ASTSource
+sys.path.insert(0, {str(TOOLS / 'benchmarks')!r})
+import torch
+from gpu_code import both_passes, machine_code, recorded
 from mmseg_recall.functional import class_totals
-from mmseg_recall.functional.class_totals import checked_options
-from mmseg_recall.ops import ClassTotals, triton as kernels
-from mmseg_recall.ops.contract import DIFFERENTIABLE
+from mmseg_recall.ops import ClassTotals
 
 try:
     class_totals(torch.zeros(2, 3), torch.tensor([0, 1]), backend='triton')
 except ValueError as error:
     print(error)
 
-TYPES = {torch.float16: '*fp16', torch.bfloat16: '*bf16', torch.float32: '*fp32',
-         torch.int64: '*i64', torch.uint8: '*u8', torch.bool: '*i1'}
-
-class Compiler:
-    '''Compiles what a launch of the kernel would, as Triton's launcher specialises it.'''
-
-    def __init__(self, kernel):
-        self.kernel = kernel
-
-    def __getitem__(self, grid):
-        return self.launch
-
-    def launch(self, **arguments):
-        signature, self.constants, self.attributes = {}, {}, {}
-        for index, parameter in enumerate(self.kernel.params):
-            value = arguments[parameter.name]
-            fixed = parameter.is_constexpr or value is None
-            signature[parameter.name] = self.type_of((index,), value, fixed)
-        source = ASTSource(self.kernel, signature, self.constants, self.attributes)
-        for arch in (80, 90):
-            compiled = triton.compile(source, target=GPUTarget('cuda', arch, 32))
-            print(self.kernel.__name__, arch, len(compiled.asm['cubin']) > 0)
-
-    def type_of(self, index, value, fixed=False):
-        if isinstance(value, tuple):
-            return tuple(self.type_of((*index, i), item) for i, item in enumerate(value))
-        if fixed or (isinstance(value, int) and value == 1):
-            self.constants[index] = value
-            return 'constexpr'
-        if isinstance(value, torch.Tensor):
-            return TYPES[value.dtype]
-        if value % 16 == 0:
-            self.attributes[index] = [['tt.divisibility', 16]]
-        return 'i32'
-
-for name in ('_forward_kernel', '_backward_kernel', '_gather_kernel'):
-    setattr(kernels, name, Compiler(getattr(kernels, name)))
-kernels.split_labels = lambda *_: None  # the kernels that find the labels do not run
-
-def both(logits, target, fields, **options):
-    options = checked_options(logits, target, fields, **options)
-    totals = kernels._forward(logits, target, options)
-    grads = (torch.ones_like(t) if n in DIFFERENTIABLE and t is not None else None
-             for n, t in totals._asdict().items())
-    kernels._backward(logits, target, options, ClassTotals(*grads))
-
-few = 'support', 'true_positive', 'cross_entropy'
-both(torch.zeros(4, 8142), torch.zeros(4).long(), few)
-image = torch.zeros(1, 19, 6, 5).to(memory_format=torch.channels_last)
-both(image.half(), torch.zeros(1, 6, 5, dtype=torch.uint8), few)
-both(
-    image.bfloat16(), torch.zeros(1, 48, 40).long(), ClassTotals._fields, focal_gamma=0.5,
-    class_bias=torch.ones(19), target_margin=torch.ones(19), scale=30.0, align_corners=True,
-    position_weight=torch.ones(1, 48, 40) > 0,
+full, low = torch.zeros(1, 19, 6, 5), torch.zeros(1, 19, 12, 10)
+target, large = torch.zeros(1, 6, 5, dtype=torch.uint8), torch.zeros(1, 96, 80).long()
+options = dict(
+    fields=ClassTotals._fields, focal_gamma=0.5, class_bias=torch.ones(19), scale=30.0,
+    target_margin=torch.ones(19), align_corners=True, position_weight=torch.ones(1, 96, 80) > 0,
 )
+for capability in (80, 90):
+    with recorded(capability) as launches:
+        both_passes(torch.zeros(4, 8142), torch.zeros(4).long())
+        both_passes(full.to(memory_format=torch.channels_last).half(), target)
+        both_passes(low.bfloat16(), large, **options)
+        both_passes(low.double(), large)
+    for name, *_, compiled in launches:
+        code, resources = machine_code(compiled.asm['cubin'])
+        print(name, capability, len(code) > 0, resources['STACK'] + resources['LOCAL'])
+
+with recorded(90) as launches:
+    for n in (64, 37, 1):
+        both_passes(torch.zeros(n, 1000), torch.zeros(n).long())
+        both_passes(low.expand(n, -1, -1, -1).contiguous(), large.expand(n, -1, -1))
+        both_passes(full.expand(n, -1, -1, -1).contiguous(), target.expand(n, -1, -1))
+print('different', len({{id(compiled) for *_, compiled in launches}}), 'of', len(launches))
 """
 
 
@@ -326,10 +385,18 @@ def test_cpu_without_the_interpreter(printed_without_interpreter):
 
 
 def test_compiles_for_gpus_that_are_not_there(printed_without_interpreter):
-    """What the interpreter lets pass and the compiler doesn't: types, constants, layouts."""
+    """What the interpreter lets pass and the compiler doesn't: types, constants, layouts.
+
+    No number of a thread is moved from its registers to memory and back.
+    """
     lines = [line for line in printed_without_interpreter if line.startswith('_')]
-    # Forward and backward thrice, the gathering once, each for two generations.
-    assert len(lines) == 14 and all(line.endswith('True') for line in lines)
+    # Three launches of classification and of upsampled logits, two at the target's resolution.
+    assert len(lines) == 2 * (3 + 2 + 3 + 3)
+    assert all(line.endswith('True 0') for line in lines), lines
+
+
+def test_batches_of_all_sizes_are_one_to_the_compiler(printed_without_interpreter):
+    assert printed_without_interpreter[-1] == 'different 8 of 24'
 
 
 @needs_gpu
