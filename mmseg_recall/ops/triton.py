@@ -18,7 +18,7 @@ A sweep over the classes keeps the true class apart: p_y and 1 - p_y are then qu
 differences. Of the others it has the largest u and the sum of exp(u - largest). With
 e = exp(-|u - largest|), the next class makes the sum ``sum + e``, or ``sum * e + 1`` where it is
 the new largest. Backward repeats the sweep, then computes the gradient, whose formula is derived in
-``streamed``. Upsampled, it sums the gradient of a cell over rows and phases, once for each of the
+``reference``. Upsampled, it sums the gradient of a cell over rows and phases, once for each of the
 four logits around the cell; a last kernel adds what the cells around a logit have for it.
 
 There are no atomics. Programs store sums of their own, which are added in a fixed order, so that
@@ -488,7 +488,7 @@ def _plan(logits: Tensor, target: Tensor, options: Options) -> _Plan:
     if not logits.is_cuda and isinstance(_forward_kernel, triton.runtime.JITFunction):
         raise ValueError(
             f"backend='triton' needs logits on a GPU, but they are on {logits.device}: use 'auto' "
-            "or 'streamed' (with TRITON_INTERPRET=1 in the environment it runs, slowly, on CPU)"
+            "or 'portable' (with TRITON_INTERPRET=1 in the environment it runs, slowly, on CPU)"
         )
     dtype, num_classes, size = compute_dtype(logits), logits.shape[1], target[0].numel()
     images, runs, width, tables, compiler = len(logits), 1, 1, None, {}

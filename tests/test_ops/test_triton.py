@@ -4,8 +4,7 @@ Without a GPU it runs in Triton's interpreter, and it is compiled for GPUs that 
 """
 
 import importlib
-import sys
-from types import SimpleNamespace
+import time
 
 import pytest
 import torch
@@ -13,7 +12,7 @@ import torch
 from mmseg_recall import ops
 from mmseg_recall.functional import class_totals as public_class_totals
 from mmseg_recall.functional import select_totals
-from mmseg_recall.functional.class_totals import _choose, checked_options
+from mmseg_recall.functional.class_totals import checked_options
 from mmseg_recall.ops import ClassTotals, has_triton, reference
 from mmseg_recall.ops.contract import DIFFERENTIABLE
 from tests.against_reference import (
@@ -266,14 +265,11 @@ def test_tiles_are_full_of_positions(logits_shape, target_shape):
 
 
 def test_auto_is_triton_on_cuda_alone(monkeypatch):
-    logits, target = make_batch((4, 3), (4,))
-    options = checked_options(logits, target, ('support',))
-    module = sys.modules[select_totals.__module__]
-    monkeypatch.setattr(module, 'has_triton', lambda: True)
-    assert _choose('auto', logits, options) == 'streamed'
-    assert _choose('auto', SimpleNamespace(is_cuda=True), options) == 'triton'
-    monkeypatch.setattr(module, 'has_triton', lambda: False)
-    assert _choose('auto', SimpleNamespace(is_cuda=True), options) == 'streamed'
+    for found, on_cuda in ((True, 'triton'), (False, 'portable')):
+        monkeypatch.setitem(ops._found, 'triton', found)
+        assert ops.automatic(torch.device('cuda')) == on_cuda
+        assert ops.automatic(torch.device('cpu')) != 'triton'
+        assert ops.automatic(torch.device('mps')) == 'portable'
 
 
 def test_without_triton():
@@ -303,17 +299,36 @@ def test_it_is_compared_with_the_reference_before_use(monkeypatch):
     assert not ops._agrees_with_reference('triton', DEVICE)
 
 
-@pytest.mark.parametrize('problem', ['differ', 'RuntimeError: no ptxas'])
-def test_a_wrong_one_is_not_used(problem, monkeypatch):
+def test_it_is_timed_before_use(monkeypatch):
+    """The check of ``has_triton`` on a GPU, here of backends that wait."""
+
+    def waits(seconds):
+        def backend(logits, target, options):
+            time.sleep(seconds)
+            return reference.class_totals(logits[:, :, :4, :4], target[:, :4, :4], options)
+
+        return backend
+
+    monkeypatch.setitem(ops.BACKENDS, 'triton', waits(0.05))
+    monkeypatch.setitem(ops.BACKENDS, 'portable', waits(0.2))
+    assert ops._is_faster('triton', 'portable', 'cpu')
+    assert not ops._is_faster('portable', 'triton', 'cpu')
+
+
+@pytest.mark.parametrize('problem', ['differ', 'slower', 'RuntimeError: no ptxas'])
+def test_a_wrong_or_slow_one_is_not_used(problem, monkeypatch):
     def agrees_with_reference(backend, device):
-        if problem == 'differ':
-            return False
-        raise RuntimeError('no ptxas')
+        if problem.startswith('RuntimeError'):
+            raise RuntimeError('no ptxas')
+        return problem != 'differ'
 
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
+    monkeypatch.delitem(ops._found, 'triton')
     monkeypatch.setattr(ops, '_agrees_with_reference', agrees_with_reference)
-    with pytest.warns(UserWarning, match=f"'streamed' is used instead.*{problem}"):
-        assert not ops._find_triton()
+    monkeypatch.setattr(ops, '_is_faster', lambda *_: problem != 'slower')
+    with pytest.warns(UserWarning, match=f"'portable' is used instead.*{problem}"):
+        assert not ops.has_triton()
+    ops._found.pop('triton')  # monkeypatch puts back what was found before
 
 
 def test_old_triton(monkeypatch):
@@ -379,7 +394,7 @@ def printed_without_interpreter(tmp_path_factory):
 
 def test_cpu_without_the_interpreter(printed_without_interpreter):
     message = (
-        "backend='triton' needs logits on a GPU, but they are on cpu: use 'auto' or 'streamed'"
+        "backend='triton' needs logits on a GPU, but they are on cpu: use 'auto' or 'portable'"
     )
     assert any(line.startswith(message) for line in printed_without_interpreter)
 
