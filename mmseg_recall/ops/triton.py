@@ -618,7 +618,7 @@ def _backward(logits: Tensor, target: Tensor, options: Options, grads: ClassTota
             height, width = logits.shape[2:]
             classes, columns = 8 * CLASSES, min(64, triton.next_power_of_2(width))
             blocks = triton.cdiv(num_classes, classes), triton.cdiv(width, columns)
-            _combine_kernel[len(logits) * height, *blocks](
+            _combine_kernel[(len(logits) * height, *blocks)](
                 result, tables.starts, grad, num_classes, height, width, runs, cells,
                 CLASSES=classes, COLUMNS=columns, num_warps=1,
             )  # fmt: skip
