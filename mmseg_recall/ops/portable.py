@@ -61,6 +61,8 @@ class _Upsampled:
         self.logits, self.dtype = logits, compute_dtype(logits)
         (self.height, width), (height, self.width) = logits.shape[2:], target.shape[1:]
         self.runs = row_runs(self.height, height, align_corners)
+        _, below = cells_and_shares(self.height, height, align_corners)
+        self.below = below[:, None].to(logits.device, self.dtype)
         cell, share = cells_and_shares(width, self.width, align_corners)
         self.left = (cell - 1).clamp_min(0).to(logits.device)
         self.right = cell.clamp_max(width - 1).to(logits.device)
@@ -71,11 +73,10 @@ class _Upsampled:
 
     def spans(self) -> Iterator[_Span]:
         for image in range(len(self.logits)):
-            for cell, first, rows, share in zip(*(of.tolist() for of in self.runs[:4])):
-                below = torch.arange(rows, dtype=torch.float64) * self.runs.step + share
+            for cell, first, rows in zip(*(of.tolist() for of in self.runs[:3])):
                 positions = slice(first * self.width, (first + rows) * self.width)
                 lines = [max(cell - 1, 0), min(cell, self.height - 1)]
-                yield _Span(image, positions, lines, below[:, None].to(self.share))
+                yield _Span(image, positions, lines, self.below[first : first + rows])
 
     def read(self, span: _Span) -> Tensor:
         lines = self.logits[span.image, :, span.lines].to(self.dtype)
