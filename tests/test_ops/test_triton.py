@@ -97,7 +97,7 @@ def test_downsampled_equals_reference(align_corners):
 )
 @pytest.mark.parametrize(
     ('logits_shape', 'target_shape'),
-    [((5, 21), (5,)), ((3, 5, 70), (3, 70)), ((1, 5, 3, 10), (1, 5, 37)), ((3, 9, 1), (3, 1))],
+    [((5, 21), (5,)), ((3, 5, 70), (3, 70)), ((1, 5, 2, 6), (1, 4, 21)), ((3, 9, 1), (3, 1))],
     ids=str,
 )
 def test_equals_reference_in_other_tiles(logits_shape, target_shape, sizes, tile_sizes):
@@ -111,7 +111,7 @@ def test_equals_reference_in_other_tiles(logits_shape, target_shape, sizes, tile
     ('logits_shape', 'target_shape'), [((6, 20000), (6,)), ((1, 20000, 2, 2), (1, 3, 3))]
 )
 def test_twenty_thousand_classes(logits_shape, target_shape, tile_sizes):
-    tile_sizes(CLASSES=2**15)
+    tile_sizes(CLASSES=2**9)
     logits, target = (tensor.to(DEVICE) for tensor in make_batch(logits_shape, target_shape))
     logits = (logits * 4).float()
     options = dict(every_option(20000, target), ignore_index=-100)
