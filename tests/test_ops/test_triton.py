@@ -37,15 +37,13 @@ needs_gpu = pytest.mark.skipif(DEVICE == 'cpu', reason='needs a GPU')
 
 @pytest.fixture
 def tile_sizes(monkeypatch):
-    """Set how large tiles are; the tables of upsampled logits depend on it."""
+    """Set how large tiles are."""
 
     def change(**sizes):
         for name, size in sizes.items():
             monkeypatch.setattr(kernels, name, size)
-        kernels._tables.cache_clear()
 
-    yield change
-    kernels._tables.cache_clear()
+    return change
 
 
 def assert_equals_reference(logits, target, **options):
