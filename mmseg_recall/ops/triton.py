@@ -307,10 +307,9 @@ def _forward_kernel(batch, size, blocks, totals, extremes, losses, numbers, SWEE
         last = first + batch.CLASSES
         loss = tl.load(losses + position, inside, other=0.0)
         prediction = tl.load(numbers[0] + position, inside, other=0)
-        one_minus_p = tl.load(numbers[1] + position, inside, other=0.0)
-    # Two counts in one number, with room for 65535 positions; and 1.0, of which a sum is faster
-    # than the compiler's way to count.
-    counts, one = tl.where(prediction == y, 65537, 1), loss * 0 + 1
+        one_minus_p = tl.load(numbers[1] + position, inside, other=1.0)
+    # Two counts in one number, with room for 65535 positions.
+    counts, one = tl.where(prediction == y, 65537, 1), tl.zeros_like(loss) + 1
     prediction = tl.where(y < 0, -1, prediction)
     p_y, focal = tl.exp2(-loss * 1.4426950408889634) * weight, loss * weight
     loss *= weight
