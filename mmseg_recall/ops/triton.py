@@ -133,8 +133,8 @@ def _open(batch, size, blocks):
     valid = inside & (given != batch.ignore_index)
     weight, counts = _real(batch, valid), valid
     if batch.weights is not None:
-        weight = _real(batch, tl.load(batch.weights + at, valid, other=0))
-        counts = valid & (weight != 0)
+        weight = tl.load(batch.weights + at, valid, other=0)
+        counts, weight = valid & (weight != 0), _real(batch, weight)
     label = given.to(tl.int32)
     label = tl.where(valid, tl.where(label == given, label, -1), 0)
     return source, image, position, inside, label, tl.where(counts, label, -1), weight
@@ -307,10 +307,9 @@ def _forward_kernel(batch, size, blocks, totals, extremes, losses, numbers, SWEE
         last = first + batch.CLASSES
         loss = tl.load(losses + position, inside, other=0.0)
         prediction = tl.load(numbers[0] + position, inside, other=0)
-        one_minus_p = tl.load(numbers[1] + position, inside, other=0.0)
-    # Two counts in one number, with room for 65535 positions; and 1.0, of which a sum is faster
-    # than the compiler's way to count.
-    counts, one = tl.where(prediction == y, 65537, 1), loss * 0 + 1
+        one_minus_p = tl.load(numbers[1] + position, inside, other=1.0)
+    # Two counts in one number, with room for 65535 positions.
+    counts, one = tl.where(prediction == y, 65537, 1), tl.zeros_like(loss) + 1
     prediction = tl.where(y < 0, -1, prediction)
     p_y, focal = tl.exp2(-loss * 1.4426950408889634) * weight, loss * weight
     loss *= weight
@@ -474,14 +473,77 @@ def _tables(sizes: tuple, align_corners: bool, warp: int, dtype: torch.dtype, de
     )
 
 
-class _Plan(NamedTuple):
-    """How a batch is cut into tiles."""
+class _Layout(NamedTuple):
+    """Where logits are in memory, and how they are cut into tiles."""
 
-    shared: dict  #: the arguments that the kernels share
-    programs: int
+    logits: Tensor
+    strides: tuple[int, ...]  #: of images, classes, lines and positions
+    grad_strides: tuple[int, ...]  #: of the gradient's images, classes and positions
+    images: int
+    size: int  #: positions in an image
+    tile: tuple[int, ...]  #: rows, columns, classes, phases
+    blocks: int  #: tiles side by side
     options: dict  #: for the compiler
-    grad_strides: tuple[int, int, int]  #: of images, classes and positions
-    tables: _Tables | None
+    tables: _Tables | None = None
+
+
+def _upsampled(logits: Tensor, target: Tensor, options: Options) -> _Layout:
+    dtype, warp, compiler = compute_dtype(logits), WARP, {}
+    light = options.class_bias is None and options.target_margin is None
+    light = light and dtype is torch.float32 and LIGHT.issuperset(options.fields)
+    if light and torch.version.hip is None:
+        warp, compiler = 2 * WARP, dict(maxnreg=REGISTERS)
+    sizes = (*logits.shape[2:], *target.shape[1:])
+    tables = _tables(sizes, options.align_corners, warp, dtype, logits.device)
+    tile = tables.rows, tables.cells * tables.phases, CLASSES, tables.phases
+    # Many warps only where a pixel or two are upsampled to thousands.
+    compiler.update(num_warps=min(32, max(1, math.prod(tile[:3]) // warp)))
+    images, size, blocks = len(target), target[0].numel(), len(tables.columns) // tile[1]
+    return _Layout(logits, logits.stride(), (0, 0, 0), images, size, tile, blocks, compiler, tables)
+
+
+def _same_resolution(logits: Tensor) -> _Layout:
+    logits = logits.flatten(2)
+    logits = logits if logits.stride(2) == 1 else logits.contiguous()
+    images, num_classes, size = logits.shape
+    columns = min(WARP, triton.next_power_of_2(size))
+    warps = max(1, columns * CLASSES // WARP)
+    return _Layout(
+        logits,
+        (*logits.stride()[:2], 0, 1),
+        (num_classes * size, size, 1),
+        images,
+        size,
+        (1, columns, CLASSES, 1),
+        triton.cdiv(size, columns),
+        dict(num_warps=warps),
+    )
+
+
+def _classification(logits: Tensor) -> _Layout:
+    """The rows of the batch are the positions of one image."""
+    logits = logits.flatten(1).contiguous()
+    size, num_classes = logits.shape
+    classes = min(triton.next_power_of_2(num_classes), NEIGHBOURS)
+    columns = max(1, 4 * WARP // classes)
+    return _Layout(
+        logits,
+        (0, 1, 0, num_classes),
+        (0, 1, num_classes),
+        1,
+        size,
+        (1, columns, classes, 1),
+        triton.cdiv(size, columns),
+        dict(num_warps=max(1, columns * classes // (4 * WARP))),
+    )
+
+
+class _Plan(NamedTuple):
+    """What the launches of a batch share."""
+
+    layout: _Layout
+    programs: int
+    arguments: dict
 
 
 def _plan(logits: Tensor, target: Tensor, options: Options) -> _Plan:
@@ -490,62 +552,38 @@ def _plan(logits: Tensor, target: Tensor, options: Options) -> _Plan:
             f"backend='triton' needs logits on a GPU, but they are on {logits.device}: use 'auto' "
             "or 'portable' (with TRITON_INTERPRET=1 in the environment it runs, slowly, on CPU)"
         )
-    dtype, num_classes, size = compute_dtype(logits), logits.shape[1], target[0].numel()
-    images, runs, width, tables, compiler = len(logits), 1, 1, None, {}
-    log2e = options.scale / math.log(2)
+    factors, width, runs = (1.0, options.scale / math.log(2)), 1, 1
     if logits.shape[2:] != target.shape[1:]:
-        sizes = (*logits.shape[2:], *target.shape[1:])
-        sides = options.class_bias, options.target_margin
-        light = (
-            dtype is torch.float32 and sides == (None, None) and LIGHT.issuperset(options.fields)
-        )
-        warp, compiler = (2 * WARP, dict(maxnreg=REGISTERS)) if light else (WARP, {})
-        tables = _tables(sizes, options.align_corners, warp, dtype, logits.device)
-        image, k, line, position = logits.stride()
-        tile = tables.rows, tables.cells * tables.phases, CLASSES, tables.phases
-        runs, width = len(tables.runs), target.shape[2]
-        blocks = len(tables.columns) // tile[1]
-        # Rows share the multiplication.
-        factors, grad_strides = (log2e, 1.0), (0, 0, 0)
+        layout = _upsampled(logits, target, options)
+        # The other way around: the rows of a thread share the factor on the way in.
+        factors, width, runs = factors[::-1], target.shape[2], len(layout.tables.runs)
     else:
-        line, factors, warp = 0, (1.0, log2e), WARP
-        if size == 1:  # classification: the rows are the positions of one image
-            logits, images, size = logits.flatten(1).contiguous(), 1, len(logits)
-            image, k, position, grad_strides = 0, 1, num_classes, (0, 1, num_classes)
-            classes, warp = min(triton.next_power_of_2(num_classes), NEIGHBOURS), 4 * WARP
-            columns = max(1, 4 * WARP // classes)
-        else:
-            logits = logits.flatten(2)
-            logits = logits if logits.stride(2) == 1 else logits.contiguous()
-            (image, k, position), grad_strides = logits.stride(), (num_classes * size, size, 1)
-            classes, columns = CLASSES, WARP
-        tile = 1, min(columns, triton.next_power_of_2(size)), classes, 1
-        blocks = triton.cdiv(size, tile[1])
+        layout = (_classification if target[0].numel() == 1 else _same_resolution)(logits)
     sides = options.position_weight, options.class_bias, options.target_margin
     # Compared as PyTorch does: among int8 labels, 255 is -1.
     ignore_index = int(torch.tensor(options.ignore_index, device='cpu').to(target.dtype))
-    aligned = position == 1 and size % 16 == 0
-    constants = *factors, options.focal_gamma, dtype is torch.float64, aligned, *tile
+    aligned = layout.strides[3] == 1 and layout.size % 16 == 0
+    constants = options.focal_gamma, logits.dtype is torch.float64, aligned, *layout.tile
     batch = _Batch(
-        logits, target.contiguous(),
+        layout.logits,
+        target.contiguous(),
         *(None if side is None else side.contiguous() for side in sides),
-        *(tables or (None, None, None))[:3],
-        num_classes, ignore_index, width, runs, image, k, line, position,
-        *map(tl.constexpr, constants),
-    )  # fmt: skip
-    compiler.update(num_warps=max(1, math.prod(tile[:3]) // warp))
-    shared = dict(batch=batch, size=size, blocks=blocks)
-    return _Plan(shared, images * runs * blocks, compiler, grad_strides, tables)
+        *(layout.tables or (None, None, None))[:3],
+        *(logits.shape[1], ignore_index, width, runs, *layout.strides),
+        *map(tl.constexpr, (*factors, *constants)),
+    )
+    arguments = dict(batch=batch, size=layout.size, blocks=layout.blocks)
+    return _Plan(layout, layout.images * runs * layout.blocks, arguments)
 
 
 def _sweep(plan: _Plan, totals: ClassTotals, losses=None, numbers=None) -> None:
     """Launch the forward kernel, and check the labels that it reads."""
-    batch = plan.shared['batch']
+    batch = plan.arguments['batch']
     # The smallest and largest label of each program, checked as if they were labels.
     extremes = batch.target.new_empty(plan.programs, 2, dtype=torch.int32)
     _forward_kernel[(plan.programs,)](
-        **plan.shared, totals=totals, extremes=extremes, losses=losses, numbers=numbers,
-        SWEEP=True, **plan.options,
+        **plan.arguments, totals=totals, extremes=extremes, losses=losses, numbers=numbers,
+        SWEEP=True, **plan.layout.options,
     )  # fmt: skip
     split_labels(extremes, batch.num_classes, batch.ignore_index)
 
@@ -561,8 +599,8 @@ def _forward(logits: Tensor, target: Tensor, options: Options) -> ClassTotals:
         zeros = logits.new_zeros(num_classes, dtype=dtype)
         return _NONE._replace(**dict.fromkeys(names, zeros))
     plan = _plan(logits, target, options)
-    batch, size = plan.shared['batch'], plan.shared['size']
-    two_launches = plan.grad_strides[1] == 1
+    layout, batch = plan.layout, plan.arguments['batch']
+    size, two_launches = layout.size, layout.grad_strides[1] == 1
     blocks = triton.cdiv(size, 64) if two_launches else plan.programs
     rows = {name: logits.new_empty(blocks, num_classes, dtype=dtype) for name in names}
     if 'soft_predicted' in names:
@@ -605,14 +643,14 @@ def _backward(logits: Tensor, target: Tensor, options: Options, grads: ClassTota
         return grad.zero_()
     dtype, plan, result = compute_dtype(logits), _plan(logits, target, options), grad
     grads = ClassTotals(*(None if g is None else g.to(dtype).contiguous() for g in grads))
-    tables, num_classes, scale = plan.tables, logits.shape[1], options.scale
+    tables, num_classes, scale = plan.layout.tables, logits.shape[1], options.scale
     if tables is not None:
         runs, cells, scale = len(tables.runs), len(tables.columns) // tables.phases, math.log(2)
         result = logits.new_empty(len(logits) * runs, num_classes, 4, cells, dtype=dtype)
     with torch.cuda.device_of(logits):
         _backward_kernel[(plan.programs,)](
-            **plan.shared, grads=grads, grad=result, grad_strides=plan.grad_strides,
-            SCALE=scale, **plan.options,
+            **plan.arguments, grads=grads, grad=result, grad_strides=plan.layout.grad_strides,
+            SCALE=scale, **plan.layout.options,
         )  # fmt: skip
         if tables is not None:
             height, width = logits.shape[2:]

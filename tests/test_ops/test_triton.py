@@ -36,15 +36,13 @@ needs_gpu = pytest.mark.skipif(DEVICE == 'cpu', reason='needs a GPU')
 
 @pytest.fixture
 def tile_sizes(monkeypatch):
-    """Set how large tiles are; the tables of upsampled logits depend on it."""
+    """Set how large tiles are."""
 
     def change(**sizes):
         for name, size in sizes.items():
             monkeypatch.setattr(kernels, name, size)
-        kernels._tables.cache_clear()
 
-    yield change
-    kernels._tables.cache_clear()
+    return change
 
 
 def assert_equals_reference(logits, target, **options):
@@ -96,7 +94,7 @@ def test_downsampled_equals_reference(align_corners):
 )
 @pytest.mark.parametrize(
     ('logits_shape', 'target_shape'),
-    [((5, 21), (5,)), ((3, 5, 70), (3, 70)), ((1, 5, 3, 10), (1, 5, 37)), ((3, 9, 1), (3, 1))],
+    [((5, 21), (5,)), ((3, 5, 70), (3, 70)), ((1, 5, 2, 6), (1, 4, 21)), ((3, 9, 1), (3, 1))],
     ids=str,
 )
 def test_equals_reference_in_other_tiles(logits_shape, target_shape, sizes, tile_sizes):
@@ -110,7 +108,7 @@ def test_equals_reference_in_other_tiles(logits_shape, target_shape, sizes, tile
     ('logits_shape', 'target_shape'), [((6, 20000), (6,)), ((1, 20000, 2, 2), (1, 3, 3))]
 )
 def test_twenty_thousand_classes(logits_shape, target_shape, tile_sizes):
-    tile_sizes(CLASSES=2**15)
+    tile_sizes(CLASSES=2**9)
     logits, target = (tensor.to(DEVICE) for tensor in make_batch(logits_shape, target_shape))
     logits = (logits * 4).float()
     options = dict(every_option(20000, target), ignore_index=-100)
@@ -258,7 +256,7 @@ def test_tiles_are_full_of_positions(logits_shape, target_shape):
     logits = torch.empty(logits_shape, device=DEVICE)
     target = torch.empty(target_shape, dtype=torch.long, device=DEVICE)
     plan = kernels._plan(logits, target, checked_options(logits, target, ()))
-    batch = plan.shared['batch']
+    batch = plan.arguments['batch']
     positions = plan.programs * batch.ROWS.value * batch.COLUMNS.value
     assert positions <= 1.15 * target.numel()
     assert positions * batch.CLASSES.value >= 64 * plan.programs
@@ -376,7 +374,7 @@ for capability in (80, 90):
 
 with recorded(90) as launches:
     for n in (64, 37, 1):
-        both_passes(torch.zeros(n, 1000), torch.zeros(n).long())
+        both_passes(torch.zeros(n, 10), torch.zeros(n).long())
         both_passes(low.expand(n, -1, -1, -1).contiguous(), large.expand(n, -1, -1))
         both_passes(full.expand(n, -1, -1, -1).contiguous(), target.expand(n, -1, -1))
 print('different', len({{id(compiled) for *_, compiled in launches}}), 'of', len(launches))

@@ -3,12 +3,14 @@
     python tools/benchmarks/gpu_code.py --output tools/benchmarks/results/gpu_code.json
 
 Each kernel is compiled as a launch would compile it, for the shapes of ``loss_path.py`` and the
-totals of RecallLoss, forward and backward. Counted in the machine code are the instructions in the
-loops over the classes for each logit at the target's resolution, and all that a launch executes.
+totals of RecallLoss, forward and backward. The instructions that its warps issue are counted in the
+machine code, in the loops over the classes and in all, for each logit at the target's resolution;
+so threads without a logit count too. Bytes are those of each tensor once, and of the logits once
+for each sweep over the classes.
 
-The times are **estimates**, of which no GPU was asked: those in which a device could issue all the
-instructions, or move all the bytes, if nothing ever waited, from the data sheets' clock and
-bandwidth. A kernel is slower than either.
+The times are **estimates**, made without a GPU: those in which a device could issue the
+instructions, or move the bytes, at the clock and bandwidth of its data sheet if nothing ever
+waited. A kernel is slower than either.
 """
 
 from __future__ import annotations
@@ -45,7 +47,7 @@ def shapes() -> dict[str, tuple]:
 
 
 class Recorder:
-    """In the place of a kernel: compiles what it is launched with, and keeps it."""
+    """Stands for a kernel: compiles what it is launched with, and remembers it."""
 
     def __init__(self, kernel, launches: list):
         self.kernel, self.launches = kernel, launches
@@ -131,9 +133,9 @@ def machine_code(binary: bytes) -> tuple[list[tuple[int, str]], dict[str, int]]:
 def loops(code: list[tuple[int, str]]) -> list[tuple[int, int]]:
     """First and last address of each loop: a branch back."""
     branches = [
-        (int(found[1], 16), address)
+        (int(target[1], 16), address)
         for address, text in code
-        if (found := re.search(r'\bBRA\b.*?(0x[0-9a-f]+)', text))
+        if (target := re.search(r'\bBRA\b.*?(0x[0-9a-f]+)', text))
     ]
     return [(first, last) for first, last in branches if first < last]
 
@@ -320,7 +322,7 @@ def main() -> None:
             for name, numbers in DEVICES.items()
         }
         commits = dict(file['commits'], **{environment['commit']: results})
-        note = 'Compiled, never run: the times are estimates from data sheets. See gpu_code.py.'
+        note = 'Compiled, never run: the times are estimates from data sheets, see gpu_code.py.'
         _measure.write(
             dict(note=note, environment=environment, devices=devices, commits=commits), args.output
         )
