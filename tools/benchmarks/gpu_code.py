@@ -25,6 +25,8 @@ import subprocess
 from pathlib import Path
 from types import SimpleNamespace
 
+from _settings import SHAPES
+
 FIELDS = 'support', 'true_positive', 'cross_entropy'
 #: name: compute capability, processors, clock in Hz, bytes per second
 DEVICES = {
@@ -34,13 +36,6 @@ DEVICES = {
 #: A processor's registers, its warps and programs at most, and the instructions it can issue in a
 #: cycle, each for a warp.
 REGISTERS, MOST_WARPS, MOST_PROGRAMS, ISSUES = 65536, 64, 32, 4
-
-
-def shapes() -> dict[str, tuple]:
-    """name: (batch, classes, resolution of the logits, of the target)."""
-    from loss_path import SHAPES
-
-    return dict(SHAPES, **{'full resolution': (2, 19, (512, 512), (512, 512))})
 
 
 # --- compiling ------------------------------------------------------------------------------------
@@ -308,7 +303,7 @@ def main() -> None:
     os.environ['TRITON_INTERPRET'] = '0'
     import _measure
 
-    known = shapes()
+    known = SHAPES
     results = {
         name: {device: measure_shape(known[name], device) for device in DEVICES}
         for name in args.shapes or known
