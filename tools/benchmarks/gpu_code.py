@@ -293,7 +293,7 @@ def show(results: dict[str, dict]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('--shapes', nargs='+', metavar='NAME', help='by default all')
+    parser.add_argument('--shapes', nargs='+', choices=SHAPES, default=list(SHAPES))
     parser.add_argument(
         '--output',
         type=Path,
@@ -303,10 +303,9 @@ def main() -> None:
     os.environ['TRITON_INTERPRET'] = '0'
     import _measure
 
-    known = SHAPES
     results = {
-        name: {device: measure_shape(known[name], device) for device in DEVICES}
-        for name in args.shapes or known
+        name: {device: measure_shape(SHAPES[name], device) for device in DEVICES}
+        for name in args.shapes
     }
     show(results)
     if args.output:
