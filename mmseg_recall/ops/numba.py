@@ -709,8 +709,8 @@ def _upsampled(z, target, weight, runs, geometry, sides, fields, grads, totals, 
 
 @_jit
 def _same(z, target, weight, tiles, size, sides, fields, grads, totals, losses, grad, edge):
-    """Tiles [first, last) of an image; otherwise as :func:`_upsampled`."""
-    C, wrong = len(z), sides.ignore_index
+    """Tiles [first, last) of an image, (C, L) or (L, C); otherwise as :func:`_upsampled`."""
+    C, wrong, classes_last = sides.bias.size, sides.ignore_index, len(z) != sides.bias.size
     memory, factor = _allocate(C, size, z), np.ones_like(sides.factor)
     for b in range(tiles[0], tiles[1]):
         first = b * size
@@ -719,8 +719,13 @@ def _same(z, target, weight, tiles, size, sides, fields, grads, totals, losses, 
         at[:] = np.arange(first, last)
         found = _read_labels(target, weight, at, sides.ignore_index, C, v)
         wrong = found if found != sides.ignore_index else wrong
-        for c in range(C):
-            tile[c] = z[c, first:last]
+        if classes_last:
+            for x in range(last - first):
+                for c in range(C):
+                    tile[c, x] = z[first + x, c]
+        else:
+            for c in range(C):
+                tile[c] = z[c, first:last]
         _softmax_of_logits(tile, sides, fields.prediction, v)
         _finish(tile, factor, sides, fields, grads, grad.size > 0, v, at, totals, losses)
         for c in range(C if grad.size else 0):
@@ -929,7 +934,8 @@ class _Plan(NamedTuple):
     """How a batch is cut: an array per image, and in each the same pieces."""
 
     kernel: Callable
-    shape: tuple[int, ...]  #: that the logits are viewed in
+    logits: Tensor
+    shape: tuple[int, ...]  #: of the gradient
     pieces: list[tuple[int, int]]
     how: _Geometry | int  #: what the kernel must know
 
@@ -943,12 +949,17 @@ def _plan(logits: Tensor, target: Tensor, options: Options) -> _Plan:
         cells = [first for first, _ in _cut(size[0], pieces)]
         starts = [*np.searchsorted(geometry.cell, cells), len(geometry.cell)]
         runs = [(first, last) for first, last in zip(starts, starts[1:]) if first < last]
-        return _Plan(_upsampled, logits.shape, runs, geometry)
+        return _Plan(_upsampled, logits.contiguous(), logits.shape, runs, geometry)
     length = math.prod(size)
     if length == 1:
-        return _Plan(_rows, (1, N, C), _cut(N, 2), ROWS)
+        shape = (1, N, C)
+        return _Plan(_rows, logits.reshape(shape).contiguous(), shape, _cut(N, 2), ROWS)
     tile = min(length, max(LEAST, min(MOST, TILE // C)))
-    return _Plan(_same, (N, C, length), _cut(-(-length // tile), pieces), tile)
+    positions, shape = logits.movedim(1, -1), (N, C, length)
+    # A transformer's logits have the classes last: a copy would be of full resolution.
+    as_it_is = C != length and positions.is_contiguous()
+    view = positions.view(N, length, C) if as_it_is else logits.reshape(shape).contiguous()
+    return _Plan(_same, view, shape, _cut(-(-length // tile), pieces), tile)
 
 
 def _run(
@@ -963,23 +974,23 @@ def _run(
         raise ValueError(
             f"backend='numba' needs logits on the CPU, but they are on {logits.device}: use 'auto'"
         )
-    z = logits.detach().to(compute_dtype(logits)).contiguous()
+    z = logits.detach().to(compute_dtype(logits))
     totals, grad = np.zeros((7, z.shape[1])), z.new_empty(0)
     if not target.numel():
         return torch.from_numpy(totals), torch.zeros_like(z)
-    kernel, shape, pieces, how = _plan(z, target, options)
+    kernel, view, shape, pieces, how = _plan(z, target, options)
     nothing = z.new_empty(shape[0], *[0] * (len(shape) - 1))
     shares_lines = grads is not None and kernel is _upsampled
     if grads:
         # Not PyTorch's zeros, for which its threads wake up and then wait in the way of ours.
-        grad = torch.from_numpy(np.zeros(z.shape, z.numpy().dtype))
+        grad = torch.from_numpy(np.zeros(z.shape, view.numpy().dtype))
 
     def by_image(positions: Tensor | None) -> np.ndarray:
         return (nothing if positions is None else positions).reshape(shape[0], -1).numpy()
 
     weight = options.position_weight
     weight = None if weight is None else weight.to(z)
-    images = z.view(shape).numpy(), by_image(target.long()), by_image(weight)
+    images = view.numpy(), by_image(target.long()), by_image(weight)
     out = by_image(losses), (grad.view(shape) if grads else nothing).numpy()
     common = how, _sides(options, z), _fields(() if grads else options.fields), _grads(grads, z)
 

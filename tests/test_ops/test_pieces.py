@@ -160,3 +160,11 @@ def test_upsampled(backend, sizes, align_corners, _pieces, monkeypatch):
 def test_same_resolution(backend, shape, _pieces, monkeypatch):
     monkeypatch.setattr('mmseg_recall.ops.automatic', lambda device: backend)
     assert_equals_reference(backend, *random_batch(shape, (shape[0], *shape[2:])))
+
+
+@pytest.mark.parametrize('size', [(8, 9), (1, 5), (40, 70)], ids=str)
+def test_classes_last_in_memory(backend, size):
+    """As the logits of transformers lie; with as many classes as positions too."""
+    logits, target = random_batch((2, 5, *size), (2, *size))
+    logits = logits.to(memory_format=torch.channels_last)
+    assert_equals_reference(backend, logits, target)
