@@ -957,7 +957,7 @@ def _plan(logits: Tensor, target: Tensor, options: Options) -> _Plan:
     tile = min(length, max(LEAST, min(MOST, TILE // C)))
     positions, shape = logits.movedim(1, -1), (N, C, length)
     # A transformer's logits have the classes last: a copy would be of full resolution.
-    as_it_is = C != length and positions.is_contiguous()
+    as_it_is = length != C and positions.is_contiguous()
     view = positions.view(N, length, C) if as_it_is else logits.reshape(shape).contiguous()
     return _Plan(_same, view, shape, _cut(-(-length // tile), pieces), tile)
 
