@@ -433,7 +433,9 @@ def test_training_logs_and_checkpoints_stay_the_same(tmp_path):
     for before, after in zip(stock, served):
         assert before.keys() == after.keys()
         for name in before.keys() - {'time', 'data_time', 'memory'}:
-            assert after[name] == pytest.approx(before[name], rel=1e-3), name
+            # An accuracy in percent counts pixels: one of three thousand may be tipped over.
+            pixels = 0.1 if 'acc' in name else 0
+            assert after[name] == pytest.approx(before[name], rel=1e-3, abs=pixels), name
     # The first line is of the same weights: only the computation differs.
     first = {name for name in stock[0] if 'loss' in name or 'acc' in name}
     assert first >= {'decode.loss_recall', 'decode.loss_soft_iou', 'aux.loss_ce', 'decode.acc_seg'}
