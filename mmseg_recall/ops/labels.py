@@ -4,12 +4,6 @@ import torch
 from torch import Tensor
 
 
-def valid_and_index(target: Tensor, ignore_index: int) -> tuple[Tensor, Tensor]:
-    """What :func:`split_labels` returns, for labels that have already been checked."""
-    valid = target != ignore_index
-    return valid, (target * valid).long()
-
-
 def split_labels(target: Tensor, num_classes: int, ignore_index: int) -> tuple[Tensor, Tensor]:
     """Split labels into (valid, index), where the index is safe to gather and scatter with.
 
@@ -22,7 +16,8 @@ def split_labels(target: Tensor, num_classes: int, ignore_index: int) -> tuple[T
     Raises:
         ValueError: On CPU, for a label outside [0, C) that is not ``ignore_index``.
     """
-    valid, index = valid_and_index(target, ignore_index)
+    valid = target != ignore_index
+    index = (target * valid).long()
     if index.numel() == 0:
         return valid, index
     low, high = torch.aminmax(index)

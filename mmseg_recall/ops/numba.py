@@ -23,7 +23,7 @@ import math
 import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache, partial
+from functools import lru_cache, partial, reduce
 from typing import NamedTuple
 
 import numpy as np
@@ -150,7 +150,7 @@ class _Sides(NamedTuple):
     ignore_index: int
     scale: float
     gamma: float
-    lowest: float  #: exponents below give 0
+    lowest: float  #: exponent in the first row of a run
     bias: np.ndarray  #: (C,), 0 at most
     margin: np.ndarray
     factor: np.ndarray  #: exp(scale * bias)
@@ -403,8 +403,8 @@ def _dot(a, b):
 
 
 @_jit
-def _add_totals(sides, fields, v, totals):
-    """Rows of ``totals`` are those of ClassTotals; P comes later."""
+def _add_totals(sides, fields, v, at, totals, losses):
+    """Rows of ``totals`` are those of ClassTotals; P comes later. Writes ``losses`` if asked to."""
     y, arg, weight, loss, p = v.y, v.arg, v.weight, v.loss, v.top
     _make_losses(v)
     for x in range(y.size):
@@ -426,6 +426,9 @@ def _add_totals(sides, fields, v, totals):
         for x in range(y.size):
             if y[x] >= 0:
                 totals[6, y[x]] += weight[x] * v.base[x] * loss[x]
+    for x in range(at.size if losses.size else 0):
+        if y[x] >= 0:
+            losses[at[x]] = loss[x]
 
 
 @_jit
@@ -445,12 +448,9 @@ def _finish(tile, factor, sides, fields, grads, backward, v, at, totals, losses)
             _add_means(tile, factor, grads, v)
         _make_factors(sides, grads, v)
         return
-    _add_totals(sides, fields, v, totals)
+    _add_totals(sides, fields, v, at, totals, losses)
     if fields.soft_predicted:
         _add_soft_predicted(tile, factor, v, totals)
-    for x in range(at.size if losses.size else 0):
-        if v.y[x] >= 0:
-            losses[at[x]] = v.loss[x]
 
 
 # --- gradient -----------------------------------------------------------------------------------
@@ -816,10 +816,7 @@ def _rows(z, target, weight, rows, size, sides, fields, grads, totals, losses, g
                 if grads.soft_predicted:
                     v.mean[r] = _dot(out, grads.q)
         if not grad.size:
-            _add_totals(sides, fields, v, totals)
-            for r in range(last - first if losses.size else 0):
-                if v.y[r] >= 0:
-                    losses[first + r] = v.loss[r]
+            _add_totals(sides, fields, v, at, totals, losses)
             continue
         _make_factors(sides, grads, v)
         for r in range(last - first):
@@ -924,8 +921,8 @@ def _fields(names: Iterable[str]) -> _Fields:
 
 def _grads(grads: ClassTotals | None, like: Tensor) -> _Grads:
     zeros = like.new_zeros(like.shape[1])
-    rows = [zeros] * 4 if grads is None else [getattr(grads, name) for name in DIFFERENTIABLE]
-    _, *used = (row is not None and row is not zeros for row in rows)
+    rows = [getattr(grads, name, None) for name in DIFFERENTIABLE]
+    _, *used = (row is not None for row in rows)
     rows = (zeros if row is None else row.detach().to(like).contiguous() for row in rows)
     return _Grads(*(row.numpy() for row in rows), *used)
 
@@ -975,15 +972,13 @@ def _run(
             f"backend='numba' needs logits on the CPU, but they are on {logits.device}: use 'auto'"
         )
     z = logits.detach().to(compute_dtype(logits))
-    totals, grad = np.zeros((7, z.shape[1])), z.new_empty(0)
     if not target.numel():
-        return torch.from_numpy(totals), torch.zeros_like(z)
+        return z.new_zeros(7, z.shape[1], dtype=torch.float64), torch.zeros_like(z)
     kernel, view, shape, pieces, how = _plan(z, target, options)
     nothing = z.new_empty(shape[0], *[0] * (len(shape) - 1))
     shares_lines = grads is not None and kernel is _upsampled
-    if grads:
-        # Not PyTorch's zeros, for which its threads wake up and then wait in the way of ours.
-        grad = torch.from_numpy(np.zeros(z.shape, view.numpy().dtype))
+    # Not PyTorch's zeros, for which its threads wake up and then wait in the way of ours.
+    grad = torch.from_numpy(np.zeros(z.shape, view.numpy().dtype)) if grads else nothing
 
     def by_image(positions: Tensor | None) -> np.ndarray:
         return (nothing if positions is None else positions).reshape(shape[0], -1).numpy()
@@ -991,7 +986,7 @@ def _run(
     weight = options.position_weight
     weight = None if weight is None else weight.to(z)
     images = view.numpy(), by_image(target.long()), by_image(weight)
-    out = by_image(losses), (grad.view(shape) if grads else nothing).numpy()
+    out = by_image(losses), (grad.view(shape) if grads else grad).numpy()
     common = how, _sides(options, z), _fields(() if grads else options.fields), _grads(grads, z)
 
     def work(item: tuple[int, tuple[int, int]]) -> tuple:
@@ -1003,13 +998,13 @@ def _run(
 
     items = [(image, piece) for image in range(shape[0]) for piece in pieces]
     run = _side_by_side if z.numel() >= PIECE else map
-    for (image, piece), (wrong, sums, edge) in zip(items, run(work, items)):
+    found, sums, edges = zip(*run(work, items))
+    for wrong in found:
         if wrong != options.ignore_index:
             raise wrong_label(wrong, z.shape[1], options.ignore_index)
-        totals = sums if piece is pieces[0] and image == 0 else totals + sums
-        if shares_lines:
-            grad[image, :, max(how.cell[piece[0]] - 1, 0)] += torch.from_numpy(edge)
-    return torch.from_numpy(totals), grad
+    for (image, (first, _)), edge in zip(items, edges if shares_lines else ()):
+        grad[image, :, max(how.cell[first] - 1, 0)] += torch.from_numpy(edge)
+    return torch.from_numpy(reduce(np.add, sums)), grad
 
 
 def _forward(logits: Tensor, target: Tensor, options: Options) -> ClassTotals:

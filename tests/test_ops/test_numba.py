@@ -160,22 +160,6 @@ def test_the_first_compilation_is_announced_and_kept(compiled):
     assert 'Compiling' not in second.stderr
 
 
-def test_without_numba():
-    done = run(
-        """
-import torch
-from mmseg_recall.functional import class_totals
-from mmseg_recall.ops import has_numba
-call = torch.zeros(2, 3), torch.tensor([0, 1])
-print(has_numba(), class_totals(*call).support.tolist())
-class_totals(*call, backend='numba')
-""",
-        hidden=('numba',),
-    )
-    assert done.stdout.splitlines()[-1] == 'False [1.0, 1.0, 0.0]'
-    assert "ImportError: backend='numba' needs Numba: pip install" in done.stderr
-
-
 def test_other_devices():
     message = "backend='numba' needs logits on the CPU, but they are on meta"
     with pytest.raises(ValueError, match=message):

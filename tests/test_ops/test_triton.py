@@ -270,22 +270,6 @@ def test_auto_is_triton_on_cuda_alone(monkeypatch):
         assert ops.automatic(torch.device('mps')) == 'portable'
 
 
-def test_without_triton():
-    done = run(
-        """
-import torch
-from mmseg_recall.functional import class_totals
-from mmseg_recall.ops import has_triton
-call = torch.zeros(2, 3), torch.tensor([0, 1])
-print(has_triton(), class_totals(*call).support.tolist())
-class_totals(*call, backend='triton')
-""",
-        hidden=('triton',),
-    )
-    assert done.stdout.splitlines()[-1] == 'False [1.0, 1.0, 0.0]'
-    assert "ImportError: backend='triton' needs Triton: pip install triton" in done.stderr
-
-
 def test_it_is_compared_with_the_reference_before_use(monkeypatch):
     """The check of ``has_triton`` on a GPU, here in the interpreter."""
 
