@@ -105,14 +105,17 @@ def select_totals(
     return BACKENDS[_choose(backend, checked)](logits, target, checked)
 
 
-@torch.no_grad()
-def position_cross_entropy(logits: Tensor, target: Tensor, **options) -> Tensor:
-    """-log p_y of each position, -1 where it does not count; strip by strip, without gradient.
+def position_cross_entropy(
+    logits: Tensor, target: Tensor, *, backend: Backend = 'auto', **options
+) -> Tensor:
+    """-log p_y of each position, -1 where it does not count; strip by strip, as the totals.
 
     Args:
         logits: ``(N, C)`` or ``(N, C, d1, ...)``, of the target's or a lower resolution.
         target: Labels, ``(N)`` or ``(N, d1, ...)``.
-        **options: Those of :func:`class_totals`, except ``backend`` and ``focal_gamma``.
+        backend: As in :func:`class_totals`.
+        **options: Those of :func:`class_totals`, except ``focal_gamma``. Positions of weight 0 do
+            not count; other weights change nothing.
 
     Returns:
         The shape of ``target``, float32 or better.
@@ -123,7 +126,7 @@ def position_cross_entropy(logits: Tensor, target: Tensor, **options) -> Tensor:
         tensor([ 0.6931, -1.0000])
     """
     checked = checked_options(logits, target, ('cross_entropy',), **options)
-    return ops.position_cross_entropy(logits, target, checked, 'auto')
+    return ops.position_cross_entropy(logits, target, checked, _choose(backend, checked))
 
 
 def position_losses(logits: Tensor, target: Tensor, **options) -> tuple[Tensor, Tensor]:

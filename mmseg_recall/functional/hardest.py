@@ -18,7 +18,8 @@ def select_hardest(losses: Tensor, count: Tensor, sync: bool = False) -> Tensor:
     sum to ``count`` and no position is preferred for its index.
 
     Args:
-        losses: Any shape; negative where a position does not count. Compared in float32.
+        losses: Any shape; negative where a position does not count. Compared in float32. NaN is
+            larger than any number: left out, a model that has diverged would not show.
         count: A scalar tensor, at most the number of positions that count (in all processes).
         sync: Choose among the positions of all processes.
 
@@ -30,9 +31,9 @@ def select_hardest(losses: Tensor, count: Tensor, sync: bool = False) -> Tensor:
         >>> select_hardest(torch.tensor([0.3, 2., -1., 0.3, 1.]), torch.tensor(3.))
         tensor([0.5000, 1.0000, 0.0000, 0.5000, 1.0000])
     """
-    valid = losses >= 0
-    # Zeros first: -log p of a certain position is -0.0, whose bits are those of no other zero.
-    bits = torch.where(losses > 0, losses, 0.0).float().view(torch.int32)
+    valid = (losses < 0).logical_not()
+    # Without the sign, which -log p = -0.0 of a certain position has, and some NaN.
+    bits = losses.float().view(torch.int32) & 0x7FFFFFFF
     upper, lower = bits >> HALF, bits & (1 << HALF) - 1
     top, above, _ = _bin_of(count, upper, valid, sync)
     low, above_low, tied = _bin_of(count - above, lower, valid & (upper == top), sync)

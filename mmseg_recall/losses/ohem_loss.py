@@ -8,9 +8,7 @@ from torch import Tensor
 from ..functional import (
     checks,
     position_cross_entropy,
-    position_losses,
     select_hardest,
-    select_totals,
     sum_over_processes,
     weighted_cross_entropy,
 )
@@ -60,44 +58,32 @@ class OHEMLoss(BaseLoss):
         self.min_kept = checks.integer('min_kept', min_kept, low=1)
 
     def compute(self, batch: Batch) -> Tensor:
-        # More than totals: which positions are the hardest, over all classes.
-        selected = self._selected(batch)
-        cross_entropy = select_totals(
-            ('cross_entropy',),
-            batch.logits,
-            batch.target,
-            backend=self.backend,
-            **_weighted(batch, selected),
-        ).cross_entropy.sum()
+        losses, selected = self._of_the_selected(batch)
         # Ties share a weight: the number selected is the sum of the weights, not of the positions.
-        sums = torch.stack([cross_entropy.double(), selected.double().sum()])
+        sums = torch.stack([losses.sum(), selected.sum()]).double()
         if self._syncs:
             sums = sum_over_processes(sums)
         one = torch.ones_like(sums[:1])
-        return weighted_cross_entropy(sums[:1], one, sums[1].detach()).to(cross_entropy)
+        return weighted_cross_entropy(sums[:1], one, sums[1].detach()).to(losses)
 
     def per_position(self, batch: Batch) -> Tensor:
-        counted = _weighted(batch, self._selected(batch))
-        return position_losses(batch.logits, batch.target, **counted)[0]
+        return self._of_the_selected(batch)[0]
 
-    def _selected(self, batch: Batch) -> Tensor:
-        """1 for each of the hardest positions, 0 for the others, shape of the target."""
-        losses = position_cross_entropy(batch.logits.detach(), batch.target, **positions(batch))
-        # What is no number is as hard as can be: left out, a diverged model would not show.
-        losses = losses.nan_to_num(nan=math.inf, posinf=math.inf)
-        return select_hardest(losses, self._count(losses), self._syncs)
+    def _of_the_selected(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The weighted losses, and 1 for each of the hardest positions, 0 for the others."""
+        # More than totals: which positions are the hardest, over all classes.
+        losses = position_cross_entropy(
+            batch.logits, batch.target, backend=self.backend, **positions(batch)
+        )
+        selected = select_hardest(losses.detach(), self._count(losses.detach()), self._syncs)
+        weight = selected if batch.position_weight is None else selected * batch.position_weight
+        return weight * losses, selected
 
     def _count(self, losses: Tensor) -> Tensor:
         """How many to select, of all processes."""
-        hard = losses > (-math.log(self.thresh) if self.thresh is not None else math.inf)
-        counts = torch.stack([(losses >= 0).sum(), hard.sum()]).double()
+        # NaN is neither less nor more: it is valid, and hard.
+        easy = losses <= (-math.log(self.thresh) if self.thresh is not None else math.inf)
+        counts = torch.stack([(losses < 0).logical_not().sum(), easy.logical_not().sum()]).double()
         valid, hard = sum_over_processes(counts) if self._syncs else counts
         wanted = hard if self.thresh is not None else (self.keep_ratio * valid).floor()
         return torch.minimum(wanted.clamp_min(self.min_kept), valid)
-
-
-def _weighted(batch: Batch, selected: Tensor) -> dict:
-    """The batch's positions, each with its weight if it is selected."""
-    counted, weight = positions(batch), batch.position_weight
-    counted['position_weight'] = selected if weight is None else selected * weight
-    return counted

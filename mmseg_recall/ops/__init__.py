@@ -10,8 +10,16 @@ from torch import Tensor
 
 from . import operator, reference
 from .contract import ClassTotals, Options
-from .operator import position_cross_entropy
 from .reference import position_losses
+
+
+def position_cross_entropy(
+    logits: Tensor, target: Tensor, options: Options, backend: str
+) -> Tensor:
+    """See :func:`mmseg_recall.functional.position_cross_entropy`."""
+    if backend == 'reference':
+        return reference.position_cross_entropy(logits, target, options)
+    return operator.position_cross_entropy(logits, target, options, backend)
 
 
 def _passes_of(name: str, device: torch.device | None = None) -> operator.Passes:

@@ -4,12 +4,12 @@
 backend does inside: shapes and dtypes of its results are all they need to know. Written with the
 part of ``torch.library`` that torch 2.1 and 2.14 share.
 
-The gradient of the gradient, which a gradient penalty asks for, comes from the formula in plain
-PyTorch operations, :func:`.reference.gradient`; under the transforms of ``torch.func`` everything
-does.
+The gradient of a loss of positions is that of a total with their slopes as weights. The gradient
+of the gradient, which a gradient penalty asks for, comes from the formula in plain PyTorch
+operations, :func:`.reference.gradient`; under the transforms of ``torch.func`` everything does.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -58,7 +58,6 @@ def class_totals(logits: Tensor, target: Tensor, options: Options, backend: str)
     return ClassTotals(*totals)
 
 
-@torch.no_grad()
 def position_cross_entropy(
     logits: Tensor, target: Tensor, options: Options, backend: str
 ) -> Tensor:
@@ -76,7 +75,7 @@ def _ordered(options: Options) -> list[str]:
     return [name for name in ClassTotals._fields if name in options.fields]
 
 
-def _options(arguments: tuple) -> Options:
+def _options(arguments: Sequence) -> Options:
     *options, fields, _ = arguments
     return Options(*options, frozenset(fields.split(',')))
 
@@ -136,12 +135,12 @@ def _shape_of_losses(logits: Tensor, target: Tensor, *arguments) -> Tensor:
 
 
 class _Differentiable(torch.autograd.Function):
-    """The operator with its gradient."""
+    """An operator with its gradient."""
 
     @staticmethod
-    def forward(logits, target, *arguments):
+    def forward(operator, logits, target, *arguments):
         with torch._C._AutoDispatchBelowAutograd():
-            return torch.ops.mmseg_recall.class_totals(logits, target, *arguments)
+            return getattr(torch.ops.mmseg_recall, operator)(logits, target, *arguments)
 
     @staticmethod
     def setup_context(ctx, inputs, output):
@@ -154,23 +153,40 @@ class _Differentiable(torch.autograd.Function):
         inputs = list(ctx.others)
         for n, tensor in zip(ctx.tensors, ctx.saved_tensors):
             inputs[n] = tensor
-        logits, target, *arguments = inputs
-        nothing = (None,) * (len(inputs) - 1)
-        if not torch.is_grad_enabled():
-            grads = torch.ops.mmseg_recall.class_totals_backward(grad, logits, target, *arguments)
-            return grads, *nothing
-        # Somebody wants to differentiate the gradient.
-        options = _options(arguments)
-        return reference.gradient(
-            logits, target, options, _grads_of_totals(grad, options)
-        ), *nothing
+        operator, logits, target, *arguments = inputs
+        if operator == 'position_cross_entropy':
+            arguments = _weighted(grad, arguments)
+            grad = grad.new_ones(1, logits.shape[1])
+        return None, _gradient(grad, logits, target, *arguments), *(None,) * (len(inputs) - 2)
 
 
-def _with_gradient(logits: Tensor, target: Tensor, *arguments) -> Tensor:
+def _weighted(slope: Tensor, arguments: list) -> tuple:
+    """The arguments of the total whose gradient is that of position losses with these slopes."""
+    options = _options(arguments)
+    if options.position_weight is not None:
+        slope = torch.where(options.position_weight != 0, slope, 0.0)
+    return *_flat(options._replace(position_weight=slope)), arguments[-1]
+
+
+def _gradient(grad: Tensor, logits: Tensor, target: Tensor, *arguments) -> Tensor:
+    if not torch.is_grad_enabled():
+        return torch.ops.mmseg_recall.class_totals_backward(grad, logits, target, *arguments)
+    # Somebody wants to differentiate the gradient.
+    options = _options(arguments)
+    return reference.gradient(logits, target, options, _grads_of_totals(grad, options))
+
+
+def _totals_with_gradient(logits: Tensor, target: Tensor, *arguments) -> Tensor:
     if torch._C._are_functorch_transforms_active():
         # There an operator can't be an autograd.Function.
         return _stacked(reference.class_totals(logits, target, _options(arguments)))
-    return _Differentiable.apply(logits, target, *arguments)
+    return _Differentiable.apply('class_totals', logits, target, *arguments)
+
+
+def _losses_with_gradient(logits: Tensor, target: Tensor, *arguments) -> Tensor:
+    if torch._C._are_functorch_transforms_active():
+        return reference.position_cross_entropy(logits, target, _options(arguments))
+    return _Differentiable.apply('position_cross_entropy', logits, target, *arguments)
 
 
 for _name, _compute, _shape in (
@@ -180,4 +196,5 @@ for _name, _compute, _shape in (
 ):
     _library.impl(_name, _compute, 'CompositeExplicitAutograd')
     _library.impl(_name, _shape, 'Meta')  # fake tensors ask it too
-_library.impl('class_totals', _with_gradient, 'Autograd')
+_library.impl('class_totals', _totals_with_gradient, 'Autograd')
+_library.impl('position_cross_entropy', _losses_with_gradient, 'Autograd')

@@ -105,6 +105,15 @@ def position_losses(logits: Tensor, target: Tensor, options: Options) -> tuple[T
         return torch.where(valid, losses, 0.0).view(target.shape), y.view(target.shape)
 
 
+def position_cross_entropy(logits: Tensor, target: Tensor, options: Options) -> Tensor:
+    """See :func:`mmseg_recall.functional.position_cross_entropy`."""
+    weight, valid = options.position_weight, target != options.ignore_index
+    if weight is not None:
+        valid = valid & (weight != 0)
+    plain = options._replace(position_weight=valid.to(compute_dtype(logits)))
+    return torch.where(valid, position_losses(logits, target, plain)[0], -1.0)
+
+
 def is_class(y: Tensor, num_classes: int) -> Tensor:
     """One-hot as bool, (P, C); ``F.one_hot`` reads the labels, which a compiler cannot."""
     return y[:, None] == torch.arange(num_classes, device=y.device)

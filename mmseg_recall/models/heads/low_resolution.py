@@ -247,19 +247,17 @@ def _ohem(loss: OhemCrossEntropy, batch: _Batch) -> Tensor:
     """The mean over the positions whose p_y is below a threshold, the ``min_kept``-th or higher."""
     cross_entropy = position_cross_entropy(batch.logits, batch.label, **batch.place)
     valid = cross_entropy >= 0
-    p = (-cross_entropy).exp()
+    p = (-cross_entropy.detach()).exp()
     count = int(valid.sum())
     if count == 0:
         return p.new_zeros(())
     rank = min(loss.min_kept, count - 1) + 1
     threshold = p[valid].kthvalue(rank).values.clamp_min(loss.thresh)
     hard = valid & (p < threshold)
-    sums = select_totals(
-        ('cross_entropy',), batch.logits, batch.label, position_weight=hard.to(p), **batch.place
-    ).cross_entropy
+    losses = torch.where(hard, cross_entropy, 0.0)
     if loss.class_weight is not None:
-        sums = sums.new_tensor(loss.class_weight) * sums
-    return sums.sum() / hard.sum()
+        losses = losses * losses.new_tensor(loss.class_weight)[torch.where(valid, batch.label, 0)]
+    return losses.sum(dtype=torch.float64).to(losses) / hard.sum()
 
 
 def _is_naive_dice(head: BaseDecodeHead, loss: DiceLoss) -> bool:
