@@ -53,6 +53,9 @@ ROWS = 8
 #: Pieces that threads share, if each has at least so many logits. They depend on shapes alone,
 #: so that any number of threads gives the same bits.
 PIECES, PIECE = 16, 2**15
+#: Of a classification batch, whose classes are side by side and faster: below, threads would take
+#: longer to wake up.
+BATCH_PIECE = 2**20
 #: What replaces a logit of -inf in the interpolation: with any share but 0 as good as -inf, but 0
 #: times it is 0.
 LOWEST = -1e37
@@ -887,25 +890,24 @@ def _geometry(h: int, w: int, height: int, width: int, align_corners: bool, dtyp
 
 
 def _sides(options: Options, like: Tensor) -> _Sides:
-    zeros = like.new_zeros(like.shape[1])
+    # In NumPy: PyTorch's threads take longer to wake up than this takes.
+    zeros = np.zeros(like.shape[1], like.numpy().dtype)
     bias, margin = (
-        zeros if side is None else side.detach().to(like)
+        zeros if side is None else side.detach().to(like).numpy()
         for side in (options.class_bias, options.target_margin)
     )
-    shifted = options.class_bias is not None or options.target_margin is not None
-    shifts = [bias, margin, zeros, zeros]
-    if shifted:
-        bias = bias - bias.amax()  # only differences matter; logarithms of counts may be large
-        shifts = [bias, margin, options.scale * bias, options.scale * (bias - margin)]
+    bias = bias - bias.max()  # only differences matter; logarithms of counts may be large
+    shifts = [zeros.dtype.type(options.scale) * side for side in (bias, bias - margin)]
     return _Sides(
         options.ignore_index,
         float(options.scale),
         float(options.focal_gamma or 0),
         float(LOWEST_EXPONENT if like.dtype is torch.float32 else -708),
-        *(side.contiguous().numpy() for side in shifts[:2]),
-        *(side.exp().numpy() for side in shifts[2:]),
-        shifted,
-        products=all(float(side.abs().max()) <= LARGEST_SHIFT for side in shifts[2:]),
+        np.ascontiguousarray(bias),
+        np.ascontiguousarray(margin),
+        *map(np.exp, shifts),
+        shifted=options.class_bias is not None or options.target_margin is not None,
+        products=all(np.abs(side).max() <= LARGEST_SHIFT for side in shifts),
     )
 
 
@@ -950,7 +952,8 @@ def _plan(logits: Tensor, target: Tensor, options: Options) -> _Plan:
     length = math.prod(size)
     if length == 1:
         shape = (1, N, C)
-        return _Plan(_rows, logits.reshape(shape).contiguous(), shape, _cut(N, 2), ROWS)
+        rows = _cut(N, min(PIECES, N * C // BATCH_PIECE))
+        return _Plan(_rows, logits.reshape(shape).contiguous(), shape, rows, ROWS)
     tile = min(length, max(LEAST, min(MOST, TILE // C)))
     positions, shape = logits.movedim(1, -1), (N, C, length)
     # A transformer's logits have the classes last: a copy would be of full resolution.
@@ -965,7 +968,7 @@ def _run(
     options: Options,
     grads: ClassTotals | None = None,
     losses: Tensor | None = None,
-) -> tuple[Tensor, Tensor]:
+) -> tuple[np.ndarray, Tensor]:
     """All totals (7, C), or with ``grads`` the gradient; fills ``losses``."""
     if logits.device.type != 'cpu':
         raise ValueError(
@@ -973,12 +976,13 @@ def _run(
         )
     z = logits.detach().to(compute_dtype(logits))
     if not target.numel():
-        return z.new_zeros(7, z.shape[1], dtype=torch.float64), torch.zeros_like(z)
+        return np.zeros((7, z.shape[1])), torch.zeros_like(z)
     kernel, view, shape, pieces, how = _plan(z, target, options)
     nothing = z.new_empty(shape[0], *[0] * (len(shape) - 1))
     shares_lines = grads is not None and kernel is _upsampled
     # Not PyTorch's zeros, for which its threads wake up and then wait in the way of ours.
-    grad = torch.from_numpy(np.zeros(z.shape, view.numpy().dtype)) if grads else nothing
+    make = np.zeros if shares_lines else np.empty
+    grad = torch.from_numpy(make(z.shape, view.numpy().dtype)) if grads else nothing
 
     def by_image(positions: Tensor | None) -> np.ndarray:
         return (nothing if positions is None else positions).reshape(shape[0], -1).numpy()
@@ -997,23 +1001,23 @@ def _run(
         return kernel(*inputs, piece, *common, sums, *outputs, edge), sums, edge
 
     items = [(image, piece) for image in range(shape[0]) for piece in pieces]
-    run = _side_by_side if z.numel() >= PIECE else map
+    run = _side_by_side if len(items) > 1 and z.numel() >= PIECE else map
     found, sums, edges = zip(*run(work, items))
     for wrong in found:
         if wrong != options.ignore_index:
             raise wrong_label(wrong, z.shape[1], options.ignore_index)
     for (image, (first, _)), edge in zip(items, edges if shares_lines else ()):
         grad[image, :, max(how.cell[first] - 1, 0)] += torch.from_numpy(edge)
-    return torch.from_numpy(reduce(np.add, sums)), grad
+    return reduce(np.add, sums), grad
 
 
 def _forward(logits: Tensor, target: Tensor, options: Options) -> ClassTotals:
     """See :func:`mmseg_recall.functional.class_totals`."""
     totals, _ = _run(logits, target, options)
     totals[5] += totals[4]
-    totals = totals.to(compute_dtype(logits))
+    rows = torch.from_numpy(totals if logits.dtype is torch.float64 else np.float32(totals))
     asked = (name in options.fields for name in ClassTotals._fields)
-    return ClassTotals(*(total if used else None for total, used in zip(totals, asked)))
+    return ClassTotals(*(total if used else None for total, used in zip(rows, asked)))
 
 
 def _backward(logits: Tensor, target: Tensor, options: Options, grads: ClassTotals) -> Tensor:

@@ -138,26 +138,24 @@ class _Differentiable(torch.autograd.Function):
     """An operator with its gradient."""
 
     @staticmethod
-    def forward(operator, logits, target, *arguments):
-        with torch._C._AutoDispatchBelowAutograd():
-            return getattr(torch.ops.mmseg_recall, operator)(logits, target, *arguments)
-
-    @staticmethod
-    def setup_context(ctx, inputs, output):
+    def forward(ctx, operator, *inputs):
+        ctx.operator = operator
         ctx.tensors = [n for n, value in enumerate(inputs) if isinstance(value, Tensor)]
         ctx.save_for_backward(*(inputs[n] for n in ctx.tensors))
         ctx.others = [None if isinstance(value, Tensor) else value for value in inputs]
+        with torch._C._AutoDispatchBelowAutograd():
+            return getattr(torch.ops.mmseg_recall, operator)(*inputs)
 
     @staticmethod
     def backward(ctx, grad):
         inputs = list(ctx.others)
         for n, tensor in zip(ctx.tensors, ctx.saved_tensors):
             inputs[n] = tensor
-        operator, logits, target, *arguments = inputs
-        if operator == 'position_cross_entropy':
+        logits, target, *arguments = inputs
+        if ctx.operator == 'position_cross_entropy':
             arguments = _weighted(grad, arguments)
             grad = grad.new_ones(1, logits.shape[1])
-        return None, _gradient(grad, logits, target, *arguments), *(None,) * (len(inputs) - 2)
+        return None, _gradient(grad, logits, target, *arguments), *(None,) * (len(inputs) - 1)
 
 
 def _weighted(slope: Tensor, arguments: list) -> tuple:
