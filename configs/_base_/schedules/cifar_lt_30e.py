@@ -1,5 +1,6 @@
 # The papers' 200 epochs (cifar_lt_200e.py) in 30: hours on a CPU core instead of a day. The rate
-# rises and falls at the same fractions of the training: 5/200, 160/200 and 180/200.
+# falls at the same fractions of the training, 160/200 and 180/200; the warm-up of 5/200 is rounded
+# up to an epoch.
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='SGD', lr=0.1, momentum=0.9, weight_decay=2e-4),
@@ -9,7 +10,7 @@ param_scheduler = [
         type='LinearLR',
         start_factor=0.01,
         begin=0,
-        end=0.75,
+        end=1,
         by_epoch=True,
         convert_to_iter_based=True,
     ),

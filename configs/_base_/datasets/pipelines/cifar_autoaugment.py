@@ -5,7 +5,8 @@
 policies = [
     [dict(type='Invert', prob=0.1), dict(type='Contrast', magnitude=0.6, prob=0.2)],
     [
-        dict(type='Rotate', angle=30 / 9 * 2, prob=0.7),
+        # Grey in all channels: OpenCV has a single number for the first alone.
+        dict(type='Rotate', angle=30 / 9 * 2, pad_val=(128, 128, 128), prob=0.7),
         dict(type='Translate', magnitude=150 / 331, direction='horizontal', prob=0.3),
     ],
     [
