@@ -1,5 +1,4 @@
-# Stage 2, as in the released configs. The old classifier has no part in predictions.
-_base_ = ['./resnet32_1xb512-gml_cifar10-lt100.py', '../_base_/losses/balanced_softmax.py']
-model = dict(head=dict(loss={{_base_.loss}}, ensemble=False))
+# Balanced Meta-Softmax, Tables 2 and 5, row 10: Balanced Softmax, sample rates learned.
+_base_ = './resnet32_1xb512-decoupled-balanced-softmax_cifar10-lt100.py'
 train_dataloader = dict(sampler=dict(_delete_=True, type='MetaSampler', power=0.0))
 custom_hooks = [*_base_.custom_hooks, dict(type='MetaSamplerHook', meta_batch_size=512, lr=0.01)]

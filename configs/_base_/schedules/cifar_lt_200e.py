@@ -1,8 +1,7 @@
-# Class-balanced loss, Sec. 5.2. It doesn't say the weight decay: that of Balanced Meta-Softmax'
-# released configs.
+# Class-balanced loss, Sec. 5.2; the weight decay is that of its released code, and LDAM's.
 optim_wrapper = dict(
     type='OptimWrapper',
-    optimizer=dict(type='SGD', lr=0.1, momentum=0.9, weight_decay=5e-4),
+    optimizer=dict(type='SGD', lr=0.1, momentum=0.9, weight_decay=2e-4),
 )
 param_scheduler = [
     dict(

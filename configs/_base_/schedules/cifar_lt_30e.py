@@ -1,8 +1,9 @@
 # The papers' 200 epochs (cifar_lt_200e.py) in 30: hours on a CPU core instead of a day. The rate
-# falls at the same fractions of the training, 160/200 and 180/200.
+# falls at the same fractions of the training, 160/200 and 180/200; the warm-up of 5/200 is rounded
+# up to an epoch.
 optim_wrapper = dict(
     type='OptimWrapper',
-    optimizer=dict(type='SGD', lr=0.1, momentum=0.9, weight_decay=5e-4),
+    optimizer=dict(type='SGD', lr=0.1, momentum=0.9, weight_decay=2e-4),
 )
 param_scheduler = [
     dict(
