@@ -13,5 +13,6 @@ model = dict(
 )
 custom_hooks = [
     *_base_.custom_hooks,
-    dict(type='DeferredReweightingHook', begin=160),  # Cao et al. 2019
+    # Cao et al. 2019: from the first fall of the learning rate on, epoch 160 of 200.
+    dict(type='DeferredReweightingHook', begin=_base_.param_scheduler[1]['milestones'][0]),
 ]

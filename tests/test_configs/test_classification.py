@@ -299,6 +299,13 @@ def test_short_schedule_is_to_scale():
         assert steps.milestones == [160 * scale, 180 * scale]
 
 
+@pytest.mark.parametrize(('schedule', 'begin'), [('cifar_lt_200e', 160), ('cifar_lt_30e', 24)])
+def test_deferred_reweighting_is_to_scale_too(schedule, begin, monkeypatch):
+    monkeypatch.setenv('CIFAR_LT_SCHEDULE', schedule)
+    cfg = Config.fromfile(CIFAR / 'resnet32_1xb128-ldam-drw_cifar10-lt100.py')
+    assert cfg.custom_hooks[-1] == dict(type='DeferredReweightingHook', begin=begin)
+
+
 def test_autoaugment_and_cutout():
     cfg = read(CIFAR / 'resnet32_1xb512-ce_cifar100-lt100.py')
     steps = cfg.train_dataloader.dataset.pipeline
