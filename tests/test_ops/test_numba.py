@@ -30,6 +30,7 @@ def batch(request):
 @pytest.fixture(autouse=True)
 def _number_of_threads(monkeypatch):
     monkeypatch.setattr(kernels, 'PIECE', 2000)
+    monkeypatch.setattr(kernels, 'BATCH_PIECE', 2000)
     before = torch.get_num_threads()
     yield
     torch.set_num_threads(before)
