@@ -10,9 +10,7 @@ model = dict(
         loss=dict(type='CrossEntropyLoss', loss_weight=1.0),
     )
 )
-train_dataloader = dict(
-    batch_size=512, sampler=dict(_delete_=True, type='ClassAwareSampler')
-)
+train_dataloader = dict(batch_size=512, sampler=dict(_delete_=True, type='ClassAwareSampler'))
 optim_wrapper = dict(optimizer=dict(lr=0.2))
 param_scheduler = [
     dict(type='CosineAnnealingLR', T_max=5, by_epoch=True, convert_to_iter_based=True)
