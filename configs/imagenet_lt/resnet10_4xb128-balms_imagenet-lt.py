@@ -7,4 +7,8 @@ param_scheduler = [
     dict(type='CosineAnnealingLR', T_max=20, by_epoch=True, convert_to_iter_based=True)
 ]
 train_cfg = dict(max_epochs=20)
-custom_hooks = [*_base_.custom_hooks, dict(type='MetaSamplerHook', meta_batch_size=1024, lr=1e-3)]
+custom_hooks = [
+    *_base_.custom_hooks,
+    # Of each of 4 processes: 1024 images in all, as the release has in its one.
+    dict(type='MetaSamplerHook', meta_batch_size=256, lr=1e-3),
+]

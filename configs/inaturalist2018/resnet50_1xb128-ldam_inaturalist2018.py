@@ -8,6 +8,7 @@ model = dict(
         in_channels=2048,
         scale=1.0,
         margins=0.0,
-        loss=dict(type='LDAMLoss', class_counts='auto'),
+        # LDAM's author: 0.5 is too large here (LDAM-DRW, issue 2).
+        loss=dict(type='LDAMLoss', class_counts='auto', max_margin=0.3),
     )
 )

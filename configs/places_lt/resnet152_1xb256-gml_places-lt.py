@@ -19,4 +19,7 @@ param_scheduler = [
 ]
 train_cfg = dict(max_epochs=10)
 auto_scale_lr = dict(base_batch_size=256)
-custom_hooks = [*_base_.custom_hooks, dict(type='FreezeHook', prefixes=['backbone', 'neck'])]
+custom_hooks = [
+    dict(type='ClassCountsHook'),
+    dict(type='FreezeHook', prefixes=['backbone', 'neck']),
+]

@@ -11,6 +11,8 @@ MODULES = {
     'digits_lt': ('mmpretrain', ('DigitsLT',)),
     'image_list': ('mmpretrain', ('ImageList',)),
     'imagenet_lt': ('mmpretrain', ('ImageNetLT',)),
+    'inaturalist': ('mmpretrain', ('INaturalist',)),
+    'inaturalist2017': ('mmpretrain', ('INaturalist2017',)),
     'inaturalist2018': ('mmpretrain', ('INaturalist2018',)),
     'places_lt': ('mmpretrain', ('PlacesLT',)),
     'synthia_seq': ('mmseg', ('SynthiaSeq',)),

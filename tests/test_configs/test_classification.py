@@ -34,19 +34,28 @@ from tests.test_tools.paths import ROOT
 
 SCOPE = 'mmpretrain'
 
-FOLDERS = ('cifar_lt', 'imagenet_lt', 'inaturalist2018', 'places_lt')
+FOLDERS = (
+    'cifar_lt',
+    'imagenet',
+    'imagenet_lt',
+    'inaturalist2017',
+    'inaturalist2018',
+    'places_lt',
+)
 CONFIGS = [path for folder in FOLDERS for path in sorted((ROOT / 'configs' / folder).glob('*.py'))]
 NUM_CLASSES = dict(
     CIFAR10LT=10,
     CIFAR100LT=100,
     CustomDataset=10,
+    ImageNet=1000,
     ImageNetLT=1000,
+    INaturalist2017=5089,
     INaturalist2018=8142,
     PlacesLT=365,
 )
 #: Thin backbones of each kind, and the channels of their features.
 SMALL = dict(
-    ResNet=(dict(depth=18, stem_channels=8, base_channels=8), 64),
+    ResNet=(dict(depth=34, stem_channels=8, base_channels=8), 64),  # layer4.2 as in ResNet-152
     ResNet10=(dict(stem_channels=8, base_channels=8), 64),
     ResNeXt=(dict(groups=2, width_per_group=4, stem_channels=8, base_channels=8), 256),
     CIFARResNet=(dict(depth=20, stem_channels=4, base_channels=4), 16),
@@ -66,7 +75,9 @@ def data(tmp_path_factory):
     for prefix, variable in (('Places_LT', 'PLACES_LT_ROOT'), ('ImageNet_LT', 'IMAGENET_ROOT')):
         lists = {f'{prefix}_{split}.txt': path for split, path in paths.items()}
         write_lists(root / variable, lists)
-    write_inaturalist(root / 'INATURALIST2018_ROOT', ['train2018.json', 'val2018.json'])
+    for year, folder in ((2017, 'train_val_images'), (2018, 'train_val2018')):
+        names = [f'train{year}.json', f'val{year}.json']
+        write_inaturalist(root / f'INATURALIST{year}_ROOT', names, folder)
     with pytest.MonkeyPatch.context() as patch:
         for dataset, train, test in (
             (mmpretrain.datasets.CIFAR10, TRAIN_BATCHES, 'test_batch'),
@@ -240,7 +251,11 @@ def test_sigmoid_starts_at_the_prior_and_its_bias_does_not_decay(path, tmp_path)
         for parameter in group['params']
     }
     assert decay.pop(model.head.fc.bias) == 0
-    assert set(decay.values()) == {cfg.optim_wrapper.optimizer.weight_decay}
+    norms = [part for part in model.modules() if isinstance(part, torch.nn.BatchNorm2d)]
+    of_norms = {decay.pop(parameter) for norm in norms for parameter in norm.parameters()}
+    full = cfg.optim_wrapper.optimizer.weight_decay
+    assert of_norms == {full if path.parent.name == 'cifar_lt' else 0}  # as in the released code
+    assert set(decay.values()) == {full}
 
 
 def test_sigmoid_configs_are_all_tested_above():
@@ -362,7 +377,7 @@ def small(cfg):
         loader.dataset.serialize_data = False  # for the workers; it collects garbage
         if 'imbalance_factor' in loader.dataset:
             loader.dataset.imbalance_factor = 2
-        if 'ann_file' in loader.dataset:
+        if NUM_CLASSES[loader.dataset.type] > 100:
             loader.dataset.classes = [str(label) for label in LABELS]
             replace(cfg.model, 'num_classes', len(LABELS))
             replace(cfg.data_preprocessor, 'num_classes', len(LABELS))
@@ -410,7 +425,7 @@ def test_one_step_and_validation(path, tmp_path):
     chosen = any(tmp_path.glob('best_hmean_recall_*.pth'))
     assert chosen == (cfg.test_dataloader.dataset != cfg.val_dataloader.dataset)
     assert len(validation) == len(build(DATASETS, cfg.test_dataloader.dataset))
-    check_what_was_trained(runner, loaded)
+    check_what_was_trained(runner, loaded, path.parent.name == 'places_lt')
 
 
 @pytest.mark.parametrize(
@@ -447,12 +462,80 @@ def test_alpha_is_an_option(path, alpha):
     assert build(MODELS, cfg.model.head).feature_loss_module.alpha == alpha
 
 
-def check_what_was_trained(runner, loaded):
+@pytest.mark.parametrize('depth', [101, 152])
+@pytest.mark.parametrize(
+    'path', [path for path in CONFIGS if '-320px' in path.stem], ids=lambda path: path.stem
+)
+def test_depth_is_an_option(path, depth):
+    """The class-balanced loss paper's Table 3."""
+    cfg = load(path)
+    cfg.merge_from_dict({'model.backbone.depth': depth, 'model.backbone.base_channels': 8})
+    backbone = build(MODELS, cfg.model.backbone)
+    assert backbone.depth == depth and backbone.feat_dim * 64 // 8 == cfg.model.head.in_channels
+
+
+#: What the papers and their authors' code say.
+SETTINGS = {
+    'imagenet/resnet50_8xb128-ce_imagenet': {
+        'optim_wrapper.optimizer.lr': 0.4,
+        'optim_wrapper.optimizer.nesterov': True,
+        'train_dataloader.dataset.pipeline.1.scale': 224,
+        'val_dataloader.dataset.pipeline.1.scale': 256,
+    },
+    'imagenet/resnet50_8xb128-cb-focal_imagenet': {'optim_wrapper.optimizer.lr': 2 * 0.4},
+    **{
+        f'{name}/resnet50_8xb128-cb-focal_{name}-320px': {
+            'model.head.loss.beta': 0.999,
+            'model.head.loss.gamma': 0.5,
+            'optim_wrapper.optimizer.lr': 4 * 0.4,
+            'train_dataloader.dataset.pipeline.1.scale': 320,
+            'test_dataloader.dataset.pipeline.1.scale': 366,
+            'test_dataloader.dataset.pipeline.2.crop_size': 320,
+        }
+        for name in ('inaturalist2017', 'inaturalist2018')
+    },
+    'imagenet_lt/resnet10_4xb128-balms_imagenet-lt': {
+        'custom_hooks.2.meta_batch_size': 1024 // 4,
+        'train_dataloader.sampler.power': -0.1,
+    },
+    'imagenet_lt/resnet10_4xb128-lws_imagenet-lt': {
+        'optim_wrapper.optimizer.lr': 0.2,
+        'train_cfg.max_epochs': 5,
+    },
+    'inaturalist2018/resnet50_1xb128-ldam-drw_inaturalist2018': {
+        'custom_hooks.1.begin': 60,
+        'model.head.loss.max_margin': 0.3,
+        'optim_wrapper.optimizer.lr': 0.01,
+    },
+    'inaturalist2018/resnet50_1xb128-focal-drw_inaturalist2018': {'custom_hooks.1.begin': 60},
+    'inaturalist2018/resnet50_1xb512-lws_inaturalist2018': {
+        'optim_wrapper.optimizer.lr': 0.2,
+        'train_cfg.max_epochs': 5,
+    },
+    'places_lt/resnet152_1xb256-balms_places-lt': {
+        'custom_hooks.2.meta_batch_size': 512,
+        'optim_wrapper.optimizer.lr': 0.02,
+    },
+}
+
+
+@pytest.mark.parametrize('name', SETTINGS)
+def test_settings_of_the_sources(name):
+    cfg = read(ROOT / f'configs/{name}.py')
+    for key, expected in SETTINGS[name].items():
+        value = cfg
+        for part in key.split('.'):
+            value = value[int(part)] if part.isdecimal() else value[part]
+        assert value == expected, key
+
+
+def check_what_was_trained(runner, loaded, last_block_only):
     names = dict(runner.model.named_parameters())
     stepped = runner.optim_wrapper.optimizer.state
     trained = {name for name, parameter in names.items() if parameter in stepped}
     if loaded is None:
-        assert trained == set(names)
+        prefixes = ('backbone.layer4.2.', 'head.') if last_block_only else ''
+        assert trained == {name for name in names if name.startswith(prefixes)}
         return
     state = runner.model.state_dict()
     scaling = 'head.scale' in state

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 #: Labels of as many images.
-LABELS = (0, 1, 2, 3)
+LABELS = (0, 1, 2, 3, 4)
 
 
 def write_cifar(folder, names, key, num_classes, each):
@@ -37,9 +37,9 @@ def write_lists(root, paths):
         (root / name).write_text(''.join(lines))
 
 
-def write_inaturalist(root, names):
-    """The competition's annotations, one image a class."""
-    files = [f'train_val2018/Plantae/{label}/image.jpg' for label in LABELS]
+def write_inaturalist(root, names, folder):
+    """A competition's annotations, one image a class under ``folder``."""
+    files = [f'{folder}/Plantae/{label}/image.jpg' for label in LABELS]
     write_images([root / file for file in files], (40, 36))
     content = dict(
         images=[dict(id=7 + label, file_name=file) for label, file in zip(LABELS, files)],

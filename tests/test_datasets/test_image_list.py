@@ -1,4 +1,4 @@
-"""The datasets that are lists: PlacesLT, ImageNetLT and INaturalist2018."""
+"""The datasets that are lists: PlacesLT, ImageNetLT, INaturalist2017 and INaturalist2018."""
 
 import json
 from collections import Counter
@@ -16,6 +16,7 @@ from mmpretrain.registry import DATASETS
 
 import mmseg_recall  # noqa: F401
 from mmseg_recall.datasets.imagenet_lt import ImageNetLT
+from mmseg_recall.datasets.inaturalist2017 import INaturalist2017
 from mmseg_recall.datasets.inaturalist2018 import INaturalist2018
 from mmseg_recall.datasets.places_lt import PlacesLT
 
@@ -101,6 +102,27 @@ def test_inaturalist(tmp_path, kind):
     classes = species.metainfo['classes']
     assert len(classes) == 8142
     assert classes[3] == ('Turdus merula' if kind == 'json' else '3') and classes[4] == '4'
+
+
+def test_inaturalist2017(tmp_path):
+    name = 'Actinopterygii/Zebrasoma flavescens'
+    content = dict(
+        images=[dict(id=9, file_name=f'train_val_images/{name}/{"a" * 32}.jpg')],
+        annotations=[dict(id=1, image_id=9, category_id=5088)],
+        categories=[dict(id=5088, name=Path(name).name, supercategory='Actinopterygii')],
+    )
+    (tmp_path / 'val2017.json').write_text(json.dumps(content))
+    config = dict(type='INaturalist2017', ann_file='val2017.json', data_root=str(tmp_path))
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        species = DATASETS.build(config)
+    assert species.get_data_info(0)['gt_label'] == 5088
+    assert species.get_data_info(0)['img_path'].startswith(f'{tmp_path}/train_val_images/{name}/')
+    assert len(species.metainfo['classes']) == 5089
+    assert species.metainfo['classes'][-1] == 'Zebrasoma flavescens'
+    content['annotations'][0]['category_id'] = 5089
+    (tmp_path / 'val2017.json').write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=r'the label 5089, but labels must be in \[0, 5089\)'):
+        INaturalist2017('val2017.json', data_root=str(tmp_path))
 
 
 def test_own_classes(tmp_path):
