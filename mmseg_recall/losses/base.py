@@ -274,7 +274,7 @@ class ClassTotalsLoss(BaseLoss):
         return label_losses(logits, **self.options(logits.shape[1], logits.device))
 
     def weighted_losses(self, batch: Batch, weight: Tensor) -> Tensor:
-        """The sum's part of each position, times the ``(C,)`` weight of its label."""
+        """The loss of each position, times the ``(C,)`` weight of its label."""
         if batch.target.is_floating_point():
             terms, _ = soft_terms(
                 batch.logits, batch.target, self.label_losses, batch.position_weight

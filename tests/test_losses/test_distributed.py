@@ -38,6 +38,7 @@ SYNCED = {
     'OHEM, threshold': (OHEMLoss, dict(thresh=0.2, min_kept=200)),
     'focal': (SoftmaxFocalLoss, dict(gamma=2.0)),
     'balanced softmax': (BalancedSoftmaxLoss, COUNTS),
+    'balanced softmax, sigmoid': (BalancedSoftmaxLoss, dict(COUNTS, base='sigmoid')),
     'geometric mean': (GeometricMeanLoss, COUNTS),
     'LDAM': (LDAMLoss, dict(COUNTS, scale=3.0)),
 }
