@@ -28,7 +28,7 @@ from .meta import (
 from .one_vs_all import one_vs_all, one_vs_all_label_losses, position_one_vs_all
 from .scores import recall_means, recall_scores, shot_groups
 from .soft_targets import class_sums, label_losses, soft_terms
-from .sync import in_several_processes, sum_over_processes, sync_totals
+from .sync import in_several_processes, number_of_processes, sum_over_processes, sync_totals
 from .weights import (
     effective_number_weights,
     exponential_moving_average,
@@ -56,6 +56,7 @@ __all__ = [
     'ldam_margins',
     'mean_over_present',
     'meta_gradient',
+    'number_of_processes',
     'one_vs_all',
     'one_vs_all_label_losses',
     'position_cross_entropy',
