@@ -25,9 +25,10 @@ class MetaSampler(Sampler):
     over the classes that have images. In the beginning an image comes with a probability
     proportional to :math:`n_{c(i)}^{power}`, as in the authors' released code, so a class with
     :math:`\pi_c \propto n_c^{1 + power}`: -1 draws the classes equally, 0 leaves them as they are.
-    From then on :class:`MetaSamplerHook`, without which the rates stay, sets them. (The released
-    code has a sigmoid for each class, :math:`\pi_c \propto n_c\, \mathrm{sigmoid}(\psi_c)`: the same
-    rates can be learned, by other steps. The hook says what else differs there.)
+    From then on :class:`MetaSamplerHook`, without which the rates stay, sets them.
+
+    The released code has a sigmoid for each class, :math:`\pi_c \propto n_c\,
+    \mathrm{sigmoid}(\psi_c)`: other steps, to the same rates. The hook says what else differs.
 
     Draws are made one by one when they are asked for, from the rates of that moment: those that
     the workers of a data loader fetch in advance have the rates of some iterations before. A draw

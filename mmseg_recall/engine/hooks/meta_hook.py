@@ -223,7 +223,7 @@ class MetaHook(Hook):
         """The data of the meta set, by a sampler of its own, from the present iteration on."""
         if self.meta_set == 'val' and runner.val_loop is None:
             raise ValueError(
-                "meta_set='val' needs a val_dataloader (and val_cfg and val_evaluator) in the config"
+                "meta_set='val' needs val_dataloader, val_cfg and val_evaluator in the config"
             )
         training = runner.train_dataloader
         source = training if self.meta_set == 'train' else runner.val_loop.dataloader

@@ -310,7 +310,7 @@ def test_no_validation_set_to_take_meta_batches_from():
     hook = MetaSamplerHook()
     runner = make_runner(hook)
     hook.meta_set, runner.val_loop = 'val', None
-    with pytest.raises(ValueError, match="meta_set='val' needs a val_dataloader"):
+    with pytest.raises(ValueError, match="meta_set='val' needs val_dataloader"):
         hook.before_train(runner)
 
 
