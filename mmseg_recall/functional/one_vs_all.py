@@ -8,6 +8,7 @@ from ..ops.contract import compute_dtype
 from ..ops.reference import flat_positions, is_class
 from . import checks
 from .class_totals import checked_options
+from .soft_targets import along_classes
 
 
 def position_one_vs_all(
@@ -58,7 +59,8 @@ def position_one_vs_all(
     )
     with torch.autocast(logits.device.type, enabled=False):
         z, valid, y, weight = flat_positions(logits.to(compute_dtype(logits)), target, options)
-        z = _biased(z, options.class_bias)
+        if options.class_bias is not None:
+            z = z + along_classes(options.class_bias, z)
         terms = _terms(torch.where(is_class(y, z.shape[1]), z, -z), gamma)
         losses = torch.where(valid, weight * terms.sum(1), 0.0)
     return losses.view(target.shape), y.view(target.shape), valid.view(target.shape)
@@ -106,14 +108,9 @@ def one_vs_all_label_losses(
         >>> one_vs_all_label_losses(torch.tensor([[1., 0.]]))
         tensor([[1.0064, 2.0064]])
     """
-    z = _biased(logits, class_bias)
+    z = logits if class_bias is None else logits + along_classes(class_bias, logits)
     others = _terms(-z, gamma)
     return others.sum(1, keepdim=True) - others + _terms(z, gamma)
-
-
-def _biased(z: Tensor, class_bias: Tensor | None) -> Tensor:
-    """Logits ``(N, C, ...)`` with the bias of each class added."""
-    return z if class_bias is None else z + class_bias.to(z).view(-1, *(1,) * (z.ndim - 2))
 
 
 def _terms(z: Tensor, gamma: float) -> Tensor:

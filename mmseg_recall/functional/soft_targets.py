@@ -40,15 +40,12 @@ def label_losses(
         >>> label_losses(torch.zeros(1, 2), class_bias=torch.tensor([3., 1.]).log())
         tensor([[0.2877, 1.3863]])
     """
-
-    def broadcast(values: Tensor) -> Tensor:
-        return values.to(logits).view(-1, *(1,) * (logits.ndim - 2))
-
-    z = scale * (logits if class_bias is None else logits + broadcast(class_bias))
+    z = scale * (logits if class_bias is None else logits + along_classes(class_bias, logits))
     if target_margin is None:
         log_p = z.log_softmax(1)
     else:
-        log_p = F.logsigmoid(z - scale * broadcast(target_margin) - _log_others(z))
+        margin = scale * along_classes(target_margin, logits)
+        log_p = F.logsigmoid(z - margin - _log_others(z))
     if focal_gamma is None:
         return -log_p
     return -(one_minus_p(log_p.exp()) ** focal_gamma) * log_p
@@ -90,6 +87,11 @@ def soft_terms(
         # What does not count may be NaN, and 0 * NaN is NaN.
         z, scores = (torch.where(weight != 0, values, 0.0) for values in (z, scores))
         return weight * scores * losses(z), scores
+
+
+def along_classes(values: Tensor, logits: Tensor) -> Tensor:
+    """``(C,)`` values in a shape that goes with logits ``(N, C, ...)``, and in their dtype."""
+    return values.to(logits).view(-1, *(1,) * (logits.ndim - 2))
 
 
 def class_sums(values: Tensor) -> Tensor:

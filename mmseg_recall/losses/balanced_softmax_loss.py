@@ -14,7 +14,7 @@ from .one_vs_all import OneVsAllMixin
 
 
 class BalancedSoftmaxLoss(OneVsAllMixin, ClassWeightMixin, ClassCountsLoss):
-    r"""Cross entropy of :math:`z + \tau \log n`: logits are shifted in training, not in inference.
+    r"""Cross entropy of :math:`z_j + \tau \log n_j`: shifted in training, not in inference.
 
     With ``base='sigmoid'`` each class has a logistic regression of its own. Its logit is to be the
     log odds of the class where all C are equally frequent, by Bayes' theorem
@@ -39,7 +39,7 @@ class BalancedSoftmaxLoss(OneVsAllMixin, ClassWeightMixin, ClassCountsLoss):
     entropy, of the shifted logits with soft targets.
 
     Args:
-        class_counts: :math:`n`, see :class:`ClassCountsLoss`.
+        class_counts: :math:`n_j`, see :class:`ClassCountsLoss`.
         tau: 1 for the unbiased form (Eq. 4), 1/4 for the one the generalisation bound suggests
             (Eq. 10), 0 for cross entropy. With ``base='sigmoid'`` a factor on the shift too: 1
             undoes the whole change of the prior, 0 is binary cross entropy.

@@ -258,8 +258,7 @@ class ClassTotalsLoss(BaseLoss):
             weight = counted.get('position_weight')
             terms, scores = soft_terms(logits, target, self.label_losses, weight)
             (name,) = self._summed()
-            sums = {'support': class_sums(scores), name: class_sums(terms)}
-            return ClassTotals(*[sums[f] if f in sums else None for f in ClassTotals._fields])
+            return ClassTotals(support=class_sums(scores), **{name: class_sums(terms)})
         return select_totals(
             (*self.reads, *self.also_reads),
             logits,

@@ -29,7 +29,7 @@ class OneVsAllMixin(ClassTotalsLoss):
             return super().totals(logits, target, backend, **counted)
         options = self.options(logits.shape[1], logits.device)
         sums, support = one_vs_all(logits, target, **counted, **options)
-        return ClassTotals(support, None, None, sums, None, None, None)
+        return ClassTotals(support=support, cross_entropy=sums)
 
     def label_losses(self, logits: Tensor) -> Tensor:
         if self.base == 'softmax':
