@@ -4,6 +4,7 @@ from ..ops import ClassTotals
 from .class_counts import positive_class_counts, read_class_counts, saturated_beta
 from .class_totals import (
     BACKEND_NAMES,
+    Backend,
     class_totals,
     position_cross_entropy,
     position_losses,
@@ -24,9 +25,10 @@ from .meta import (
     straight_through_weights,
     summed_cross_entropy,
 )
-from .one_vs_all import one_vs_all, position_one_vs_all
+from .one_vs_all import one_vs_all, one_vs_all_label_losses, position_one_vs_all
 from .scores import recall_means, recall_scores, shot_groups
-from .sync import in_several_processes, sum_over_processes, sync_totals
+from .soft_targets import class_sums, label_losses, soft_terms
+from .sync import in_several_processes, number_of_processes, sum_over_processes, sync_totals
 from .weights import (
     effective_number_weights,
     exponential_moving_average,
@@ -38,8 +40,10 @@ from .weights import (
 
 __all__ = [
     'BACKEND_NAMES',
+    'Backend',
     'ClassTotals',
     'class_balanced_weights',
+    'class_sums',
     'class_totals',
     'effective_number_weights',
     'exponential_moving_average',
@@ -48,11 +52,13 @@ __all__ = [
     'in_several_processes',
     'inverse_frequency',
     'inverse_frequency_weights',
-    'select_hardest',
+    'label_losses',
     'ldam_margins',
     'mean_over_present',
     'meta_gradient',
+    'number_of_processes',
     'one_vs_all',
+    'one_vs_all_label_losses',
     'position_cross_entropy',
     'position_losses',
     'position_one_vs_all',
@@ -62,9 +68,11 @@ __all__ = [
     'recall_means',
     'recall_scores',
     'saturated_beta',
+    'select_hardest',
     'select_totals',
-    'soft_iou',
     'shot_groups',
+    'soft_iou',
+    'soft_terms',
     'straight_through_weights',
     'sum_over_processes',
     'summed_cross_entropy',

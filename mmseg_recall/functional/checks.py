@@ -49,8 +49,11 @@ def choice(name: str, value, accepted: Sequence):
     return value
 
 
-def logits_and_target(logits: Tensor, target: Tensor) -> None:
-    """The shapes and dtypes every loss here takes (they are known without looking at values)."""
+def logits_and_target(logits: Tensor, target: Tensor, soft_targets: bool = False) -> None:
+    """The shapes and dtypes every loss here takes (they are known without looking at values).
+
+    With ``soft_targets`` a floating-point target is taken too, a score for each class.
+    """
     for name, value in (('logits', logits), ('target', target)):
         if not isinstance(value, Tensor):
             raise TypeError(f'{name} must be a torch.Tensor, but got {type(value).__name__}')
@@ -60,19 +63,27 @@ def logits_and_target(logits: Tensor, target: Tensor) -> None:
         raise ValueError(
             f'logits must have shape (N, C) or (N, C, d1, ...), but got {tuple(logits.shape)}'
         )
-    if target.is_floating_point():
+    soft = target.is_floating_point()
+    if soft and not soft_targets:
         raise TypeError(
             'target must hold integer class labels, one per position; soft targets (Mixup or '
             f'CutMix scores) have no meaning for this loss, but got dtype {target.dtype} of shape '
             f'{tuple(target.shape)}'
         )
-    if target.dtype not in INTEGER_DTYPES:
+    if not soft and target.dtype not in INTEGER_DTYPES:
         raise TypeError(f'target must be of an integer dtype, but got {target.dtype}')
     if target.device != logits.device:
         raise ValueError(
             f'target must be on the device of logits ({logits.device}), but is on {target.device}'
         )
-    _matching_shapes(logits, target)
+    if not soft:
+        _matching_shapes(logits, target)
+    elif target.shape != logits.shape or logits.shape[1] == 1:
+        raise ValueError(
+            'a target of scores (soft targets) must have the shape of logits, (N, C) or '
+            f'(N, C, d1, ...) with C of at least 2, but got target {tuple(target.shape)} for '
+            f'logits {tuple(logits.shape)}'
+        )
 
 
 def _matching_shapes(logits: Tensor, target: Tensor) -> None:

@@ -8,6 +8,7 @@ from ..ops.contract import compute_dtype
 from ..ops.reference import flat_positions, is_class
 from . import checks
 from .class_totals import checked_options
+from .soft_targets import along_classes
 
 
 def position_one_vs_all(
@@ -15,13 +16,14 @@ def position_one_vs_all(
     target: Tensor,
     *,
     gamma: float = 0.0,
+    class_bias: Tensor | None = None,
     ignore_index: int = 255,
     position_weight: Tensor | None = None,
     align_corners: bool = False,
 ) -> tuple[Tensor, Tensor, Tensor]:
     r"""Sum :math:`\sum_i -(1 - p_i^t)^\gamma \log p_i^t` over the classes, for each position.
 
-    With :math:`z_i^t = z_i` for i = y and :math:`-z_i` otherwise, :math:`p_i^t =
+    With :math:`z_i^t = z_i + b_i` for i = y and :math:`-z_i - b_i` otherwise, :math:`p_i^t =
     \mathrm{sigmoid}(z_i^t)` (class-balanced loss paper, Eq. 9-13). The sum runs over all the
     logits of a position, so it is no part of :func:`class_totals`; it is plain autograd.
 
@@ -29,6 +31,7 @@ def position_one_vs_all(
         logits: ``(N, C)`` or ``(N, C, d1, ...)``.
         target: ``(N)`` or ``(N, d1, ...)``; of a higher resolution, logits are upsampled.
         gamma: The focusing parameter, at least 0; 0 is the sigmoid cross entropy.
+        class_bias: b, ``(C,)``, added to the logits of every position.
         ignore_index: The label of positions that do not count.
         position_weight: A weight for each position, in the shape of ``target``; positions of
             weight 0 do not count.
@@ -49,15 +52,16 @@ def position_one_vs_all(
         logits,
         target,
         (),
+        class_bias=class_bias,
         ignore_index=ignore_index,
         position_weight=position_weight,
         align_corners=align_corners,
     )
     with torch.autocast(logits.device.type, enabled=False):
         z, valid, y, weight = flat_positions(logits.to(compute_dtype(logits)), target, options)
-        signed = torch.where(is_class(y, z.shape[1]), z, -z)
-        # (1 - p)^gamma = sigmoid(-z)^gamma, as the exponential of a logarithm that stays finite.
-        terms = -(gamma * F.logsigmoid(-signed)).exp() * F.logsigmoid(signed)
+        if options.class_bias is not None:
+            z = z + along_classes(options.class_bias, z)
+        terms = _terms(torch.where(is_class(y, z.shape[1]), z, -z), gamma)
         losses = torch.where(valid, weight * terms.sum(1), 0.0)
     return losses.view(target.shape), y.view(target.shape), valid.view(target.shape)
 
@@ -84,3 +88,32 @@ def one_vs_all(logits: Tensor, target: Tensor, **options) -> tuple[Tensor, Tenso
     sums = zeros.index_add(0, y.flatten(), losses.flatten().double())
     support = zeros.index_add(0, y.flatten(), valid.flatten().double())
     return sums.to(losses.dtype), support.to(losses.dtype)
+
+
+def one_vs_all_label_losses(
+    logits: Tensor, *, gamma: float = 0.0, class_bias: Tensor | None = None
+) -> Tensor:
+    """The sum of :func:`position_one_vs_all` that each class would give if it were the label.
+
+    Args:
+        logits: ``(N, C)`` or ``(N, C, d1, ...)``.
+        gamma: See :func:`position_one_vs_all`.
+        class_bias: See :func:`position_one_vs_all`.
+
+    Returns:
+        The shape of ``logits``.
+
+    Examples:
+        >>> import torch
+        >>> one_vs_all_label_losses(torch.tensor([[1., 0.]]))
+        tensor([[1.0064, 2.0064]])
+    """
+    z = logits if class_bias is None else logits + along_classes(class_bias, logits)
+    others = _terms(-z, gamma)
+    return others.sum(1, keepdim=True) - others + _terms(z, gamma)
+
+
+def _terms(z: Tensor, gamma: float) -> Tensor:
+    r""":math:`-(1 - p)^\gamma \log p` with :math:`p = \mathrm{sigmoid}(z)`."""
+    # (1 - p)^gamma = sigmoid(-z)^gamma, as the exponential of a logarithm that stays finite.
+    return -(gamma * F.logsigmoid(-z)).exp() * F.logsigmoid(z)

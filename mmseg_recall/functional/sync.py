@@ -7,9 +7,14 @@ from torch import Tensor
 from ..ops import ClassTotals
 
 
+def number_of_processes() -> int:
+    """How many the default process group has; 1 without one."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
 def in_several_processes() -> bool:
     """Whether there is a default process group of more than one process."""
-    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+    return number_of_processes() > 1
 
 
 def sum_over_processes(values: Tensor) -> Tensor:

@@ -8,10 +8,14 @@ from torch import Tensor
 
 from ..functional import (
     BACKEND_NAMES,
+    Backend,
     ClassTotals,
     checks,
+    class_sums,
+    label_losses,
     position_losses,
     select_totals,
+    soft_terms,
     sync_totals,
 )
 from .state import LossState
@@ -79,6 +83,8 @@ class BaseLoss(LossState):
     """
 
     default_name: ClassVar[str]
+    #: Whether a target may hold scores of the classes instead of labels.
+    soft_targets: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -120,6 +126,8 @@ class BaseLoss(LossState):
             logits: ``(N, C)`` or ``(N, C, d1, ...)``; with C = 1 logits z of the positive of two
                 classes, the same as the two logits (0, z).
             target: ``(N)`` or ``(N, d1, ...)`` labels, of the logits' or a higher resolution.
+                Where the loss has a meaning for soft targets, also scores of all classes, in the
+                shape of ``logits``.
             weight: A weight for each position, as MMSegmentation's pixel samplers pass; positions
                 of weight 0 do not count.
             avg_factor: What a mean over valid positions divides by instead of their number, as
@@ -134,7 +142,7 @@ class BaseLoss(LossState):
             A scalar in float32 or better; with ``'none'`` the shape of ``target``.
         """
         checks.choice('reduction_override', reduction_override, (None, 'mean', 'none'))
-        checks.logits_and_target(logits, target)
+        checks.logits_and_target(logits, target, self.soft_targets)
         logits = two_class_logits(logits)
         ignore_index = self._ignored(ignore_index, logits)
         batch = Batch(logits, target, avg_factor, ignore_index, weight, align_corners)
@@ -225,29 +233,62 @@ class ClassTotalsLoss(BaseLoss):
 
     def per_position(self, batch: Batch) -> Tensor:
         # The loss is linear in the sums over positions: its slope in a class's is their weight.
-        summed = [name for name in ('cross_entropy', 'focal') if name in self.reads]
+        summed = self._summed()
         if len(summed) != 1 or not {'soft_true_positive', 'soft_predicted'}.isdisjoint(self.reads):
             return super().per_position(batch)
         (name,) = summed
-        options = self.options(batch.logits.shape[1], batch.logits.device)
         with torch.no_grad():
             totals, count = self._synced(self._totals(batch), batch.target, batch.avg_factor)
         with torch.enable_grad():
             sums = getattr(totals, name).detach().requires_grad_()
             loss, _ = self.from_totals(totals._replace(**{name: sums}), count)
             (slope,) = torch.autograd.grad(loss, sums)
-        losses, y = position_losses(batch.logits, batch.target, **positions(batch), **options)
-        return totals.support.sum() * slope[y] * losses
+        return totals.support.sum() * self.weighted_losses(batch, slope)
 
-    def _totals(self, batch: Batch) -> ClassTotals:
+    def totals(self, logits: Tensor, target: Tensor, backend: Backend, **counted) -> ClassTotals:
+        """The totals it reads.
+
+        Args:
+            logits: ``(N, C)`` or ``(N, C, d1, ...)``.
+            target: Labels, or scores in the shape of ``logits``.
+            backend: See :func:`class_totals`.
+            **counted: Which positions count, and how much: see :func:`positions`.
+        """
+        if target.is_floating_point():
+            weight = counted.get('position_weight')
+            terms, scores = soft_terms(logits, target, self.label_losses, weight)
+            (name,) = self._summed()
+            return ClassTotals(support=class_sums(scores), **{name: class_sums(terms)})
         return select_totals(
             (*self.reads, *self.also_reads),
-            batch.logits,
-            batch.target,
-            backend=self.backend,
-            **positions(batch),
-            **self.options(batch.logits.shape[1], batch.logits.device),
+            logits,
+            target,
+            backend=backend,
+            **counted,
+            **self.options(logits.shape[1], logits.device),
         )
+
+    def label_losses(self, logits: Tensor) -> Tensor:
+        """What each class would cost if it were the label, in the shape of ``logits``."""
+        return label_losses(logits, **self.options(logits.shape[1], logits.device))
+
+    def weighted_losses(self, batch: Batch, weight: Tensor) -> Tensor:
+        """The loss of each position, times the ``(C,)`` weight of its label."""
+        if batch.target.is_floating_point():
+            terms, _ = soft_terms(
+                batch.logits, batch.target, self.label_losses, batch.position_weight
+            )
+            return torch.einsum('nc...,c->n...', terms, weight)
+        options = self.options(batch.logits.shape[1], batch.logits.device)
+        losses, y = position_losses(batch.logits, batch.target, **positions(batch), **options)
+        return weight[y] * losses
+
+    def _summed(self) -> list[str]:
+        """Which of the totals it reads are sums of losses of positions."""
+        return [name for name in ('cross_entropy', 'focal') if name in self.reads]
+
+    def _totals(self, batch: Batch) -> ClassTotals:
+        return self.totals(batch.logits, batch.target, self.backend, **positions(batch))
 
     def _synced(
         self, totals: ClassTotals, target: Tensor, avg_factor: float | None

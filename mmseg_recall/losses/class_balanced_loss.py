@@ -10,16 +10,15 @@ from ..functional import (
     ClassTotals,
     checks,
     effective_number_weights,
-    one_vs_all,
-    position_one_vs_all,
     saturated_beta,
     weighted_cross_entropy,
 )
-from .base import Batch, Count, positions
+from .base import Count
 from .class_counts import ClassCountsLoss
+from .one_vs_all import OneVsAllMixin
 
 
-class ClassBalancedLoss(ClassCountsLoss):
+class ClassBalancedLoss(OneVsAllMixin, ClassCountsLoss):
     r"""A base loss weighted by the inverse effective number of samples of the true class.
 
     .. math::
@@ -74,31 +73,10 @@ class ClassBalancedLoss(ClassCountsLoss):
             warnings.warn(message, stacklevel=2)
         return counts
 
-    def shared_reads(self, logits: Tensor) -> tuple[str, ...]:
-        return super().shared_reads(logits) if self.base == 'softmax' else ()
+    def options(self, num_classes: int, device: torch.device) -> dict:
+        return dict(gamma=self.gamma) if self.base == 'focal' else {}
 
     def from_totals(self, totals: ClassTotals, count: Count) -> tuple[Tensor, dict]:
-        weight = self._weight(len(totals.support), totals.support.device)
+        counts = self.counts_for(len(totals.support), totals.support.device)
+        weight = effective_number_weights(counts, self.beta)
         return weighted_cross_entropy(totals.cross_entropy, weight, count.valid), {}
-
-    def compute(self, batch: Batch) -> Tensor:
-        if self.base == 'softmax':
-            return super().compute(batch)
-        # The C one-vs-all problems of a position read all its logits: more than totals.
-        sums, support = one_vs_all(batch.logits, batch.target, **self._one_vs_all(batch))
-        totals = ClassTotals(support, None, None, sums, None, None, None)
-        return self._finish(*self._synced(totals, batch.target, batch.avg_factor))
-
-    def per_position(self, batch: Batch) -> Tensor:
-        if self.base == 'softmax':
-            return super().per_position(batch)
-        losses, y, _ = position_one_vs_all(batch.logits, batch.target, **self._one_vs_all(batch))
-        return self._weight(batch.logits.shape[1], y.device).to(losses)[y] * losses
-
-    def _one_vs_all(self, batch: Batch) -> dict:
-        options = positions(batch)
-        options['gamma'] = self.gamma if self.base == 'focal' else 0.0
-        return options
-
-    def _weight(self, num_classes: int, device: torch.device) -> Tensor:
-        return effective_number_weights(self.counts_for(num_classes, device), self.beta)

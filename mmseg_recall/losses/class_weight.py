@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from ..functional import select_totals, weighted_cross_entropy
+from ..functional import weighted_cross_entropy
 from .base import ClassTotalsLoss, Count
 
 
@@ -58,14 +58,8 @@ class ClassWeightMixin(ClassTotalsLoss):
             weight: :math:`w`, shape of ``target``.
             ignore_index: Label that does not count.
         """
-        totals = select_totals(
-            self.reads,
-            logits,
-            target,
-            ignore_index=ignore_index,
-            position_weight=weight,
-            backend='reference',
-            **self.options(logits.shape[1], logits.device),
+        totals = self.totals(
+            logits, target, 'reference', ignore_index=ignore_index, position_weight=weight
         )
         one = torch.ones_like(totals.support.sum())
         loss, _ = self.from_totals(totals, Count(one, one))

@@ -14,6 +14,10 @@ class LDAMLoss(ClassWeightMixin, ClassCountsLoss):
 
     The paper has normalised features and weights; with a plain linear classifier lower ``scale``.
 
+    Soft targets (label smoothing, Mixup: scores :math:`t` of all classes) give the expected loss
+    of a label drawn by its scores, :math:`\sum_c t_c \ell_c` with :math:`\ell_c` the loss of label
+    c, which has the margin of c; for Mixup :math:`\lambda \ell_a + (1 - \lambda) \ell_b`.
+
     Args:
         class_counts: :math:`n`, see :class:`ClassCountsLoss`.
         max_margin: The margin of the rarest class, above 0.
@@ -35,6 +39,7 @@ class LDAMLoss(ClassWeightMixin, ClassCountsLoss):
 
     reads = ('support', 'cross_entropy')
     default_name = 'loss_ldam'
+    soft_targets = True
 
     def __init__(self, class_counts, max_margin: float = 0.5, scale: float = 30.0, **kwargs):
         super().__init__(class_counts, **kwargs)

@@ -10,11 +10,15 @@ from ..functional import (
     ClassTotals,
     checks,
     exponential_moving_average,
+    number_of_processes,
     recall,
     weighted_cross_entropy,
 )
-from .base import ClassTotalsLoss, Count
+from .base import Batch, ClassTotalsLoss, Count
 from .state import outside_inference, starts_anew
+
+#: Whether ``torch.compile`` traces a call, which cannot warn; PyTorch 2.1 does not tell.
+is_compiling = getattr(torch.compiler, 'is_compiling', lambda: False)
 
 
 class RecallLoss(ClassTotalsLoss):
@@ -36,7 +40,8 @@ class RecallLoss(ClassTotalsLoss):
 
     Args:
         alpha: ``None`` for the recall of the batch (segmentation, where every class has many
-            pixels); in (0, 1] for the moving average (classification with many classes).
+            pixels); in (0, 1] for the moving average, where a batch has few images of many classes
+            (Sec. 3.3). Fewer positions than classes in a batch, without ``alpha``: a warning.
         sync: Recall and mean over all processes' batches, not each process's own.
         normalizer: What :math:`D` is. ``'valid'``: the number of valid positions (or MMPretrain's
             ``avg_factor``). ``'weight'``: :math:`\sum_n w_{y_n}`, as ``F.cross_entropy(weight=w)``
@@ -90,6 +95,24 @@ class RecallLoss(ClassTotalsLoss):
         known = alpha is not None and num_classes is not None
         self.declare_state('recall', torch.zeros(num_classes) if known else None)
         self._just_loaded = False
+
+    def compute(self, batch: Batch) -> Tensor:
+        if self.alpha is None and self.training and not is_compiling():
+            self._warn_of_few_positions(batch)
+        return super().compute(batch)
+
+    def _warn_of_few_positions(self, batch: Batch) -> None:
+        num_classes, num_positions = batch.logits.shape[1], batch.target.numel()
+        if self.sync:
+            num_positions *= number_of_processes()
+        if 0 < num_positions < num_classes:
+            warnings.warn(
+                f'RecallLoss takes the recall of the batch (alpha=None), whose {num_positions} '
+                f'positions are less than one for each of the {num_classes} classes: give alpha, '
+                'for a moving average (0.1, or for thousands of classes 0.001; recall loss paper, '
+                'Sec. 3.3)',
+                stacklevel=2,
+            )
 
     def from_totals(self, totals: ClassTotals, count: Count) -> tuple[Tensor, dict[str, Tensor]]:
         current, present = self._recall(totals), totals.support > 0

@@ -13,6 +13,9 @@ from .class_weight import ClassWeightMixin
 class SoftmaxFocalLoss(ClassWeightMixin):
     r"""The mean of :math:`-\alpha_{y} (1 - p_y)^\gamma \log p_y` over valid positions.
 
+    Soft targets (label smoothing, Mixup: scores :math:`t` of all classes) give the expected loss
+    of a label drawn by its scores, :math:`\sum_c -t_c \alpha_c (1 - p_c)^\gamma \log p_c`.
+
     Args:
         gamma: The focusing parameter, at least 0; 0 is cross entropy.
         alpha: C factors, one for each class; ``None`` for none.
@@ -35,6 +38,7 @@ class SoftmaxFocalLoss(ClassWeightMixin):
 
     reads = ('support', 'focal')
     default_name = 'loss_softmax_focal'
+    soft_targets = True
 
     def __init__(self, gamma: float = 1.0, alpha: Sequence[float] | None = None, **kwargs):
         super().__init__(**kwargs)

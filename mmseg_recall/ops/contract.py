@@ -12,13 +12,13 @@ DIFFERENTIABLE = ('cross_entropy', 'soft_true_positive', 'soft_predicted', 'foca
 class ClassTotals(NamedTuple):
     """Per-class totals of one batch, each of shape ``(C,)``; ``None`` where not asked for."""
 
-    support: Tensor | None
-    true_positive: Tensor | None
-    predicted: Tensor | None
-    cross_entropy: Tensor | None
-    soft_true_positive: Tensor | None
-    soft_predicted: Tensor | None
-    focal: Tensor | None
+    support: Tensor | None = None
+    true_positive: Tensor | None = None
+    predicted: Tensor | None = None
+    cross_entropy: Tensor | None = None
+    soft_true_positive: Tensor | None = None
+    soft_predicted: Tensor | None = None
+    focal: Tensor | None = None
 
     @property
     def confidence(self) -> Tensor | None:

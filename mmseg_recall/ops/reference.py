@@ -28,7 +28,7 @@ def _class_totals(logits: Tensor, target: Tensor, options: Options) -> ClassTota
         return total.index_add(0, index, values.double()).to(logits.dtype)
 
     def focal() -> Tensor:
-        return per_class(y, -weight * _one_minus_p(p_y) ** options.focal_gamma * log_p_y)
+        return per_class(y, -weight * one_minus_p(p_y) ** options.focal_gamma * log_p_y)
 
     compute = dict(
         support=lambda: per_class(y, valid),
@@ -65,7 +65,7 @@ def gradient(logits: Tensor, target: Tensor, options: Options, grads: ClassTotal
         full, valid, y, weight = flat_positions(logits.to(compute_dtype(logits)), target, options)
         log_p = _scaled(full, y, options).log_softmax(1)
         log_p_y, p = log_p.gather(1, y[:, None])[:, 0], log_p.exp()
-        a = pull(log_p_y, _one_minus_p(log_p_y.exp()), y, options.focal_gamma, grads)
+        a = pull(log_p_y, one_minus_p(log_p_y.exp()), y, options.focal_gamma, grads)
         flat = a[:, None] * (p - is_class(y, full.shape[1]).to(p))
         if grads.soft_predicted is not None:
             q = grads.soft_predicted
@@ -101,7 +101,7 @@ def position_losses(logits: Tensor, target: Tensor, options: Options) -> tuple[T
         log_p_y = _scaled(full, y, options).log_softmax(1).gather(1, y[:, None])[:, 0]
         losses = -weight * log_p_y
         if options.focal_gamma is not None:
-            losses = losses * _one_minus_p(log_p_y.exp()) ** options.focal_gamma
+            losses = losses * one_minus_p(log_p_y.exp()) ** options.focal_gamma
         return torch.where(valid, losses, 0.0).view(target.shape), y.view(target.shape)
 
 
@@ -119,7 +119,7 @@ def is_class(y: Tensor, num_classes: int) -> Tensor:
     return y[:, None] == torch.arange(num_classes, device=y.device)
 
 
-def _one_minus_p(p_y: Tensor) -> Tensor:
+def one_minus_p(p_y: Tensor) -> Tensor:
     """1 - p_y; the floor keeps the derivative of (1-p)^gamma finite at p = 1 for gamma < 1."""
     return (1 - p_y).clamp_min(torch.finfo(p_y.dtype).tiny)
 

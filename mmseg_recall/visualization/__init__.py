@@ -11,6 +11,7 @@ MODULES = {
     'page': ('jinja2', ('Section', 'write_page')),
     'per_class': ('matplotlib', ('plot_per_class',)),
     'recall_weights': ('matplotlib', ('plot_focal_weights', 'plot_recall_weights')),
+    'sample_rates': ('matplotlib', ('plot_sample_rates',)),
 }
 
 __getattr__, __dir__, __all__ = exports(__name__, MODULES)

@@ -15,7 +15,7 @@ import yaml
 
 pytest.importorskip('mmseg')
 
-from mmengine.config import Config
+from mmengine.config import Config, DictAction
 from mmengine.dataset import pseudo_collate
 from mmengine.model import revert_sync_batchnorm
 from mmengine.optim import build_optim_wrapper
@@ -292,3 +292,23 @@ def test_documents_name_every_config(configs):
         assert about['Architecture'][0] == f'R-{cfg.model.backbone.depth}-D8'
         gpus, images = map(int, re.search(r'_(\d+)xb(\d+)-', path.stem).groups())
         assert cfg.train_dataloader.batch_size == images and about['Batch Size'] == gpus * images
+
+
+@pytest.mark.parametrize('configs', [SYNTHIA, CITYSCAPES], ids=['synthia', 'cityscapes'])
+def test_losses_as_released(configs, mmseg_scope):
+    """The options that README gives to the losses of the released code are those of the losses."""
+    readme = (configs[0].parent / 'README.md').read_text()
+    _, table = readme.split('### The losses as released')
+    changed = []
+    for loss, options in re.findall(r'^\| (\w+) \|.*\| ([^|]*) \|$', table, re.MULTILINE):
+        pairs = re.findall(r'`(\w+)=([\w.]+)`', options)
+        if not pairs:
+            continue
+        changed.append(loss)
+        (config,) = (c for c in configs if re.search(rf'r18.*-{loss.lower()}-\d+k', c.name))
+        of_head = load(config).model.decode_head.loss_decode
+        built = MODELS.build(dict(of_head, **{k: DictAction._parse_iterable(v) for k, v in pairs}))
+        logits = torch.randn(2, 19, 6, 5, requires_grad=True)
+        built(logits, torch.randint(0, 19, (2, 6, 5)), ignore_index=255).backward()
+        assert logits.grad.abs().sum() > 0
+    assert changed == ['SoftIoU', 'Lovasz', 'OHEM', 'Recall']

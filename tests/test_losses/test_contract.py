@@ -51,6 +51,7 @@ CONFIGS = {
     'focal, gamma 2': (SoftmaxFocalLoss, dict(gamma=2.0)),
     'balanced softmax': (BalancedSoftmaxLoss, COUNTS),
     'balanced softmax, 1/4': (BalancedSoftmaxLoss, dict(COUNTS, tau=0.25)),
+    'balanced softmax, sigmoid': (BalancedSoftmaxLoss, dict(COUNTS, base='sigmoid')),
     'geometric mean': (GeometricMeanLoss, COUNTS),
     'geometric mean, plain': (GeometricMeanLoss, {}),
     'LDAM': (LDAMLoss, COUNTS),
@@ -265,9 +266,98 @@ def test_name_and_weight(build):
     )
 
 
-def test_soft_targets_are_refused(build):
+def make_scores(target, num_classes):
+    """Two labels of each position mixed by a share of its own, as Mixup does."""
+    share = torch.linspace(0.1, 0.9, target.numel(), dtype=torch.double).view(*target.shape, 1)
+    one_hot = torch.nn.functional.one_hot(target, num_classes).double()
+    return (share * one_hot + (1 - share) * one_hot.flip(0)).movedim(-1, 1)
+
+
+SOFT = sorted(name for name, (loss, _) in CONFIGS.items() if loss.soft_targets)
+SOFT_SHAPES = [((6, 5), (6,)), ((2, 5, 4, 3), (2, 4, 3)), ((5, 2), (5,))]
+
+
+@pytest.mark.parametrize('name', SOFT)
+@pytest.mark.parametrize('shapes', SOFT_SHAPES, ids=str)
+@pytest.mark.parametrize('weighted', [False, True])
+def test_soft_targets_are_a_mean_over_labels(name, shapes, weighted):
+    """The sum over the classes of score times loss, were the class the label."""
+    logits, target = make_batch(*shapes)
+    num_classes = shapes[0][1]
+    scores = make_scores(target.clamp_max(num_classes - 1), num_classes)
+    weight = torch.arange(target.numel()).view(target.shape).double() if weighted else None
+    expected = expected_grad = losses = 0
+    for c in range(num_classes):
+        part = scores[:, c] if weight is None else weight * scores[:, c]
+        hard = torch.full_like(target, c)
+        losses = losses + part * make(name)(logits, hard, reduction_override='none')
+        value, grad = value_and_gradient(make(name), logits, hard, weight=part, avg_factor=7)
+        expected, expected_grad = expected + value, expected_grad + grad
+    value, grad = value_and_gradient(make(name), logits, scores, weight=weight, avg_factor=7)
+    torch.testing.assert_close(value, expected, **FLOAT64)
+    torch.testing.assert_close(grad, expected_grad, **FLOAT64)
+    soft = make(name)(logits, scores, weight=weight, reduction_override='none')
+    torch.testing.assert_close(soft, losses, **FLOAT64)
+    positions = target.numel() - weighted
+    mean = make(name)(logits, scores, weight=weight)
+    torch.testing.assert_close(mean, 7 * expected / positions, **FLOAT64)
+
+
+@pytest.mark.parametrize('name', SOFT)
+def test_scores_of_one_label_are_the_label(name):
+    """Also with class weights, and with logits beyond what a float32 softmax holds."""
+    logits, target = make_batch((6, 5), (6,))
+    target = target.clamp_max(4)
+    one_hot = torch.nn.functional.one_hot(target, 5)
+    for scale, dtype in ((1, torch.double), (1e4, torch.float32), (1e3, torch.float16)):
+        z = (scale * logits).to(dtype)
+        hard, soft = make(name), make(name)
+        for loss in (hard, soft):
+            loss.set_class_weight(torch.tensor([1.0, 0.5, 3.0, 2.0, 7.0]))
+        expected, expected_grad = value_and_gradient(hard, z, target)
+        value, grad = value_and_gradient(soft, z, one_hot.to(z))
+        assert grad.dtype == dtype and value.dtype == torch.promote_types(dtype, torch.float32)
+        torch.testing.assert_close(value, expected)
+        torch.testing.assert_close(grad, expected_grad)
+
+
+@pytest.mark.parametrize('name', SOFT)
+def test_soft_targets_that_do_not_count(name):
+    logits, target = make_batch((6, 5), (6,))
+    scores = make_scores(target.clamp_max(4), 5)
+    weight = torch.tensor([1.0, 0, 1, 1, 0, 1])
+    logits[1] = torch.nan
+    value, grad = value_and_gradient(make(name), logits, scores, weight=weight)
+    kept = weight != 0
+    expected, expected_grad = value_and_gradient(make(name), logits[kept], scores[kept])
+    torch.testing.assert_close(value, expected, **FLOAT64)
+    torch.testing.assert_close(grad[kept], expected_grad, **FLOAT64)
+    assert not grad[~kept].any()
+    for nothing in (dict(weight=torch.zeros(6)), dict()):
+        part = slice(None) if nothing else slice(0)
+        value, grad = value_and_gradient(make(name), logits[part], scores[part], **nothing)
+        assert value == 0 and not grad.any()
+
+
+@pytest.mark.parametrize('name', SOFT)
+def test_gradcheck_of_soft_targets(name):
+    logits, target = make_batch((3, 4), (3,))
+    scores, loss = make_scores(target.clamp_max(3), 4), make(name)
+    assert torch.autograd.gradcheck(lambda z: loss(z, scores), logits.requires_grad_())
+    assert torch.autograd.gradgradcheck(lambda z: loss(z, scores), logits)
+
+
+@pytest.mark.parametrize('name', SOFT)
+@pytest.mark.parametrize('shapes', [((4, 3), (4, 2)), ((4, 1), (4, 1)), ((2, 3, 4), (2, 3))])
+def test_soft_targets_of_another_shape(name, shapes):
+    with pytest.raises(ValueError, match='a target of scores .* must have the shape of logits'):
+        make(name)(torch.randn(shapes[0]), torch.rand(shapes[1]))
+
+
+@pytest.mark.parametrize('name', sorted(CONFIGS.keys() - set(SOFT)))
+def test_soft_targets_are_refused(name):
     with pytest.raises(TypeError, match='soft targets'):
-        build()(torch.randn(4, 3), torch.rand(4, 3))
+        make(name)(torch.randn(4, 3), torch.rand(4, 3))
 
 
 def test_low_resolution_equals_resize_first(build):

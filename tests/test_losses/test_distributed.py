@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch.nn.parallel import DistributedDataParallel
 
 from mmseg_recall.losses import (
@@ -21,6 +22,21 @@ from tests.processes import in_two_processes
 from tests.tolerances import DISTRIBUTED, FLOAT64, assert_relative, assert_within_budget
 
 COUNTS = dict(class_counts=[50, 20, 7, 3])
+
+
+def smoothed(**arguments):
+    """A loss of smoothed labels, which takes logits of their resolution."""
+    loss = LDAMLoss(**arguments)
+
+    def call(logits, target):
+        logits = F.interpolate(logits, target.shape[1:], mode='bilinear')
+        counts = target != 255
+        one_hot = F.one_hot(torch.where(counts, target, 0), 4).movedim(-1, 1).to(logits)
+        return loss(logits, 0.8 * one_hot + 0.05, weight=counts.to(logits))
+
+    return call
+
+
 SYNCED = {
     'recall': (RecallLoss, {}),
     'recall, moving average': (RecallLoss, dict(alpha=0.3)),
@@ -38,8 +54,10 @@ SYNCED = {
     'OHEM, threshold': (OHEMLoss, dict(thresh=0.2, min_kept=200)),
     'focal': (SoftmaxFocalLoss, dict(gamma=2.0)),
     'balanced softmax': (BalancedSoftmaxLoss, COUNTS),
+    'balanced softmax, sigmoid': (BalancedSoftmaxLoss, dict(COUNTS, base='sigmoid')),
     'geometric mean': (GeometricMeanLoss, COUNTS),
     'LDAM': (LDAMLoss, dict(COUNTS, scale=3.0)),
+    'LDAM, smoothed labels': (smoothed, dict(COUNTS, scale=3.0)),
 }
 #: Images of the first and the second process in each step; one step's second ones are ignored
 #: wholly, the last step has none.
@@ -99,7 +117,7 @@ def results():
 
 
 def test_every_loss_is_tried():
-    assert {loss for loss, _ in SYNCED.values()} == set(LOSSES)
+    assert {loss for loss, _ in SYNCED.values()} == {*LOSSES, smoothed}
 
 
 @pytest.mark.parametrize('name', SYNCED)

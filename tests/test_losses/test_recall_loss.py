@@ -1,5 +1,7 @@
 """RecallLoss against the paper's equations, its limits, its state, its errors."""
 
+import warnings
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -121,6 +123,18 @@ def test_state_moves_in_training_only_and_survives():
     loss.eval()
     value = loss(*batches[0])
     assert torch.equal(loss.recall, before) and torch.equal(value, loss(*batches[0]))
+
+
+def test_recall_of_a_batch_with_fewer_images_than_classes_warns():
+    logits, target = torch.randn(4, 5), torch.arange(4)
+    message = r'recall of the batch \(alpha=None\), whose 4 positions .* the 5 classes: give alpha'
+    with pytest.warns(UserWarning, match=message):
+        RecallLoss()(logits, target)
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        RecallLoss(alpha=0.1)(logits, target)
+        RecallLoss()(logits[:, :4], target)
+        RecallLoss().eval()(logits, target)
 
 
 def test_batch_recall_has_no_state():

@@ -8,7 +8,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from mmseg_recall.functional import class_totals, position_cross_entropy
 from tests.batches import every_option, make_batch
-from tests.test_losses.test_contract import CONFIGS, make
+from tests.test_losses.test_contract import CONFIGS, SOFT, make, make_scores
 from tests.tolerances import FLOAT64
 
 SHAPES = [((9, 5), (9,)), ((2, 5, 3, 4), (2, 7, 9)), ((2, 5, 3, 4), (2, 3, 4))]
@@ -29,7 +29,10 @@ def scalar(logits, target, **options):
 @pytest.mark.parametrize('name', CONFIGS)
 def test_one_graph(name):
     """``fullgraph`` allows no break; backward and the compiler's decompositions are in it."""
-    logits, target = make_batch((2, 5, 3, 4), (2, 7, 9))
+    assert_one_graph(name, *make_batch((2, 5, 3, 4), (2, 7, 9)))
+
+
+def assert_one_graph(name, logits, target):
     loss = make(name)
     loss(logits, target)  # what has counts and averages has them now
     gradients = []
@@ -40,6 +43,13 @@ def test_one_graph(name):
         function(2 * leaf, target).backward()
         gradients.append(leaf.grad)
     torch.testing.assert_close(*gradients, **FLOAT64)
+
+
+@pytest.mark.parametrize('name', SOFT)
+def test_one_graph_of_soft_targets(name):
+    logits, target = make_batch((6, 5), (6,))
+    scores = make_scores(target.clamp_max(4), 5)
+    assert_one_graph(name, logits, scores)
 
 
 def test_fake_tensors(small):

@@ -9,6 +9,7 @@ import cv2
 import mmengine
 import numpy as np
 import pytest
+import torch
 
 pytest.importorskip('mmseg')
 pytest.importorskip('mmpretrain')
@@ -124,6 +125,44 @@ def test_marginal_likelihood(start, classifier_run, tmp_path, saved):
     assert names == ['medium', 'few', 'many']  # as the other run calls its classes
 
 
+def test_sample_rates(start, tmp_path, saved, says):
+    from tests.tiny_images import CLASSES, TinyImages, build_runner
+
+    sampler = {'train_dataloader.sampler': dict(_delete_=True, type='MetaSampler', power=-1)}
+    hooks = [dict(type='MetaSamplerHook', interval=1, lr=0.1)]
+    loss = dict(type='BalancedSoftmaxLoss', class_counts=CLASSES)
+    head = dict(type='LinearClsHead', loss=loss)
+    runner = build_runner(tmp_path / 'run', head, custom_hooks=hooks, **sampler)
+    runner.train()
+    names = list(TinyImages.METAINFO['classes'])
+    about = dict(classes=names[::-1], unit='samples', counts=CLASSES[::-1], images=CLASSES[::-1])
+    (tmp_path / 'counts.json').write_text(json.dumps(about | dict(num_images=18)))
+    start('plot_sample_rates', 'run')
+    assert_drawn(tmp_path / 'run/sample_rates.png')
+    start('plot_sample_rates', 'run/epoch_1.pth', '--class-counts', 'counts.json', '--out', 'a.png')
+    assert_drawn(tmp_path / 'a.png')
+    learned = runner.train_dataloader.sampler.log_rates.exp()
+    for figure in saved:
+        (axes,) = figure.axes
+        np.testing.assert_allclose(axes.lines[0].get_ydata(), learned, rtol=1e-6)
+        assert [label.get_text() for label in axes.get_xticklabels()] == names
+    np.testing.assert_allclose(saved[1].axes[0].lines[1].get_ydata(), np.array(CLASSES) / 18)
+    checkpoint = torch.load(tmp_path / 'run/epoch_1.pth', weights_only=False)
+    checkpoint['meta']['dataset_meta']['classes'] = ('more', *names)
+    torch.save(checkpoint, tmp_path / 'more.pth')
+    with says('more.pth has rates of 3 classes, those with images, of 4: give'):
+        start('plot_sample_rates', 'more.pth')
+    del checkpoint['meta_sampler']
+    torch.save(checkpoint, tmp_path / 'none.pth')
+    with says('none.pth has no sample rates: it is not of a training with MetaSamplerHook'):
+        start('plot_sample_rates', 'none.pth')
+
+
+def test_sample_rates_that_nobody_logged(start, classifier_run, says):
+    with says(r'has no meta_rate/<class> in its scalars: train with MetaSampler'):
+        start('plot_sample_rates', classifier_run)
+
+
 def test_marginal_likelihood_is_for_classification(start, recall_run, says):
     with says('is a segmentation run'):
         start('plot_marginal_likelihood', recall_run)
@@ -158,7 +197,7 @@ def test_damaged_files(start, tmp_path, says):
 def saved(monkeypatch):
     """The figures saved in a test."""
     figures = []
-    for module in ('effective_number', 'marginal_likelihood', 'recall_weights'):
+    for module in ('effective_number', 'marginal_likelihood', 'recall_weights', 'sample_rates'):
         name = f'mmseg_recall.visualization.{module}.save'
         save = import_module(f'mmseg_recall.visualization.{module}').save
 

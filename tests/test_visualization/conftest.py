@@ -22,6 +22,7 @@ def saved_figures(monkeypatch):
         'overlays',
         'per_class',
         'recall_weights',
+        'sample_rates',
     ):
         monkeypatch.setattr(f'mmseg_recall.visualization.{module}.save', spy)
     return figures

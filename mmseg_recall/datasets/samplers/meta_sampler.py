@@ -27,6 +27,9 @@ class MetaSampler(Sampler):
     :math:`\pi_c \propto n_c^{1 + power}`: -1 draws the classes equally, 0 leaves them as they are.
     From then on :class:`MetaSamplerHook`, without which the rates stay, sets them.
 
+    The released code has a sigmoid for each class, :math:`\pi_c \propto n_c\,
+    \mathrm{sigmoid}(\psi_c)`: other steps, to the same rates. The hook says what else differs.
+
     Draws are made one by one when they are asked for, from the rates of that moment: those that
     the workers of a data loader fetch in advance have the rates of some iterations before. A draw
     takes the same random numbers whatever the rates, so that a resumed training goes on with the

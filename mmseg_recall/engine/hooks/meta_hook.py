@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -44,6 +45,8 @@ class MetaHook(Hook):
             classifier.
         classifier: Name of the last linear layer, the one whose output are the logits.
         interval: Iterations between two lines in the log.
+        meta_set: Where meta batches come from: ``'train'``, the training set, as the paper says;
+            ``'val'``, the data set of ``val_dataloader``.
     """
 
     # Behind FreezeHook, if the config has them in this order.
@@ -58,6 +61,7 @@ class MetaHook(Hook):
         inner_lr: float | None = None,
         classifier: str = 'head.fc',
         interval: int = 50,
+        meta_set: Literal['train', 'val'] = 'train',
     ):
         if meta_batch_size is not None:
             checks.integer('meta_batch_size', meta_batch_size, low=1)
@@ -72,6 +76,7 @@ class MetaHook(Hook):
             )
         self.classifier = classifier
         self.interval = checks.integer('interval', interval, low=1)
+        self.meta_set = checks.choice('meta_set', meta_set, ('train', 'val'))
         self._loaded: dict | None = None
 
     def start(self, runner) -> Tensor:
@@ -215,21 +220,26 @@ class MetaHook(Hook):
         self.ignore_index = getattr(self.head, 'ignore_index', -100)
 
     def _meta_loader(self, runner) -> DataLoader:
-        """The training's data again, by another sampler, from the present iteration on."""
+        """The data of the meta set, by a sampler of its own, from the present iteration on."""
+        if self.meta_set == 'val' and runner.val_loop is None:
+            raise ValueError(
+                "meta_set='val' needs val_dataloader, val_cfg and val_evaluator in the config"
+            )
         training = runner.train_dataloader
+        source = training if self.meta_set == 'train' else runner.val_loop.dataloader
         images = not hasattr(self.head, 'loss_decode')
         sampler = DATA_SAMPLERS.build(
             dict(type='ClassAwareSampler' if images else 'DefaultSampler'),
-            default_args=dict(dataset=training.dataset, seed=runner.seed + META_SEED),
+            default_args=dict(dataset=source.dataset, seed=runner.seed + META_SEED),
         )
         batch_size = self.meta_batch_size or training.batch_size
         return DataLoader(
-            training.dataset,
+            source.dataset,
             batch_sampler=_EndlessBatches(sampler, batch_size, runner.iter),
-            num_workers=training.num_workers,
-            collate_fn=training.collate_fn,
-            pin_memory=training.pin_memory,
-            worker_init_fn=training.worker_init_fn,
+            num_workers=source.num_workers,
+            collate_fn=source.collate_fn,
+            pin_memory=source.pin_memory,
+            worker_init_fn=source.worker_init_fn,
         )
 
     def _write(self, runner, meta_ce: Tensor) -> None:

@@ -24,7 +24,10 @@ class MetaReweighter(MetaHook):
 
     The paper leaves the form of the weights open; here they are positive, 1 in the beginning, and 1
     on average over the classes, since a common factor is the learning rate's business. The training
-    step that follows has them too. n are images or pixels. :math:`L_{meta}` is cross entropy: for
+    step that follows has them too. (In the authors' released code for instance segmentation they
+    are sigmoids, 1/2 in the beginning, divided by their mean over the batch's foreground boxes:
+    the weights of a batch are 1 on average there, and those of a rare class depend on what else is
+    in it.) n are images or pixels. :math:`L_{meta}` is cross entropy: for
     images, of a class-balanced batch; for pixels, where no batch is balanced, of another random
     batch with each class present weighing the same.
 
@@ -40,13 +43,16 @@ class MetaReweighter(MetaHook):
         classifier: Name of the last linear layer, whose output are the logits;
             ``'decode_head.conv_seg'`` in MMSegmentation.
         interval: Iterations between two lines in the log.
+        meta_set: Where meta batches come from, ``'train'`` or ``'val'``: see
+            :class:`MetaSamplerHook`.
 
     Raises:
         TypeError: For an argument of the wrong type; in training, for soft labels.
         ValueError: For an argument outside its range; when training starts, if no layer has the
             classifier's name, its loss takes no class weights (``BalancedSoftmaxLoss``,
             ``LDAMLoss`` and ``SoftmaxFocalLoss`` do), a ``DeferredReweightingHook`` sets these
-            too, or the optimizer does not train it and there is no ``inner_lr``.
+            too, the optimizer does not train it and there is no ``inner_lr``, or
+            ``meta_set='val'`` without validation data.
 
     Reference:
         Balanced Meta-Softmax for Long-Tailed Visual Recognition, Sec. 4.3 and 4.4.

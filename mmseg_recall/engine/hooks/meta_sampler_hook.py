@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from mmengine.dist import get_rank
 from mmengine.registry import HOOKS
@@ -29,8 +31,14 @@ class MetaSamplerHook(MetaHook):
 
     :math:`s_n` is 1 with the gradient of the draw's Gumbel-softmax over classes. Its noise is drawn
     here, given the class that came, so that the sampler may draw in advance; memory grows with the
-    batch times the classes, never with the images. The meta batch m is a class-balanced one of the
-    training set (:class:`ClassAwareSampler`). The training step on the same batch follows as usual.
+    batch times the classes, never with the images. The meta batch m is a class-balanced one
+    (:class:`ClassAwareSampler`). The training step on the same batch follows as usual.
+
+    The authors' released code differs from the paper, which is followed here. There a class is
+    drawn in proportion to :math:`n_c\, \mathrm{sigmoid}(\psi_c)`; the inner step is one of the
+    training's optimizer, with its momentum and weight decay, where here it is a plain step of
+    gradient descent; and the meta set of Places-LT and ImageNet-LT is the validation set
+    (``meta_set='val'``), that of CIFAR-LT the training set.
 
     An iteration costs two more forward passes without gradient, and on a GPU the host waits for
     the new rates. Rates and Adam's state are in the checkpoints. A resumed training goes on as the
@@ -45,13 +53,16 @@ class MetaSamplerHook(MetaHook):
         classifier: Name of the last linear layer, whose output are the logits.
         temperature: The temperature of the Gumbel-softmax, above 0.
         interval: Iterations between two lines in the log.
+        meta_set: Where meta batches come from: ``'train'``, the training set, as the paper says;
+            ``'val'``, the data set of ``val_dataloader``.
 
     Raises:
         TypeError: For an argument of the wrong type; in training, for soft labels.
         ValueError: For an argument outside its range; when training starts, if the sampler is
             another one, no layer has the classifier's name, its loss is not a mean over positions
-            (``BalancedSoftmaxLoss``, ``LDAMLoss``, ``SoftmaxFocalLoss`` and cross entropy are), or
-            the optimizer does not train it and there is no ``inner_lr``.
+            (``BalancedSoftmaxLoss``, ``LDAMLoss``, ``SoftmaxFocalLoss`` and cross entropy are),
+            the optimizer does not train it and there is no ``inner_lr``, or ``meta_set='val'``
+            without validation data.
 
     Reference:
         Balanced Meta-Softmax for Long-Tailed Visual Recognition, Sec. 3.2.
@@ -76,8 +87,9 @@ class MetaSamplerHook(MetaHook):
         classifier: str = 'head.fc',
         temperature: float = 1.0,
         interval: int = 50,
+        meta_set: Literal['train', 'val'] = 'train',
     ):
-        super().__init__(meta_batch_size, lr, inner_lr, classifier, interval)
+        super().__init__(meta_batch_size, lr, inner_lr, classifier, interval, meta_set)
         self.temperature = checks.number(
             'temperature', temperature, low=0, low_open=True, high_open=True
         )

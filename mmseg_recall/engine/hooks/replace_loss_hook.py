@@ -24,6 +24,9 @@ OTHER_TARGETS = dict(
     CSRAClsHead='an image has several labels',
 )
 
+#: Losses that only smooth the labels, and leave the rest to the loss ``ce`` in them.
+LABEL_SMOOTHING = ('LabelSmoothLoss',)
+
 
 @HOOKS.register_module()
 class ReplaceLossHook(Hook):
@@ -35,7 +38,10 @@ class ReplaceLossHook(Hook):
     that is not the default of its type: heads may look for a name that a config chose. Otherwise
     the log has the new loss's own name; MMSegmentation adds up losses of one head and name. Class
     weights of the old loss end with it. One table in the log says what was replaced, and what not
-    and why: losses of edges, masks, several labels, or a sigmoid for each class stay.
+    and why: losses of edges, masks, several labels, or a sigmoid for each class stay. Of soft
+    labels (label smoothing, Mixup) only those are replaced for which the new loss has a meaning
+    (``BalancedSoftmaxLoss``, ``SoftmaxFocalLoss``, ``LDAMLoss``); MMPretrain's ``LabelSmoothLoss``
+    goes on to smooth them.
 
     It acts before the model is averaged (``EMAHook``), loaded or compiled, and inside a wrapper
     (``DistributedDataParallel``), which MMEngine puts around the model earlier. In validation and
@@ -113,7 +119,7 @@ def replace_losses(
     rows = []
     built = {}
     for name, head, old in list(_losses(model, replace)):
-        reason = _why_not(name, head, old, replace)
+        reason = _why_not(name, head, old, loss, replace)
         if reason:
             rows.append((name, type(old).__name__, '', reason))
             continue
@@ -136,12 +142,14 @@ def _losses(model: nn.Module, replace: Sequence[str]) -> Iterator[tuple[str, nn.
         named = bool(steps) and 'loss' in steps[-1]
         if name.startswith(tuple(found)) or isinstance(part, (nn.ModuleList, nn.ModuleDict)):
             continue
+        if type(part).__name__ in LABEL_SMOOTHING and type(part.ce).__name__ in replace:
+            continue
         if named or type(part).__name__ in replace:
             found.append(f'{name}.')
             yield name, model.get_submodule('.'.join(steps[:-1])), part
 
 
-def _why_not(name: str, head: nn.Module, old: nn.Module, replace: Sequence[str]) -> str:
+def _why_not(name: str, head: nn.Module, old: nn.Module, loss: dict, replace: Sequence[str]) -> str:
     if type(old).__name__ not in replace:
         return 'its type is not named in replace'
     for base in type(head).__mro__:
@@ -153,11 +161,16 @@ def _why_not(name: str, head: nn.Module, old: nn.Module, replace: Sequence[str])
         return 'it is of masks, not of classes'
     if getattr(old, 'use_sigmoid', False) and getattr(head, 'out_channels', None) != 1:
         return 'it has a sigmoid for each class, not one softmax'
-    if getattr(old, 'use_soft', False):
+    if getattr(old, 'use_soft', False) and not _takes_soft_targets(loss):
         return 'its labels are soft'
     if getattr(old, 'reduction', 'mean') != 'mean':
         return f'it is no mean: reduction={old.reduction!r}'
     return ''
+
+
+def _takes_soft_targets(loss: dict) -> bool:
+    kind = loss['type']
+    return getattr(MODELS.get(kind) if isinstance(kind, str) else kind, 'soft_targets', False)
 
 
 def _build(loss: dict, old: nn.Module, model: nn.Module) -> nn.Module:

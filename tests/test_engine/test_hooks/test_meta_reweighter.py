@@ -98,6 +98,7 @@ def test_gradient(tmp_path):
     'loss',
     [
         BalancedSoftmaxLoss(COUNTS, tau=0.5, loss_weight=3),
+        BalancedSoftmaxLoss(COUNTS, base='sigmoid'),
         LDAMLoss(COUNTS, scale=2),
         SoftmaxFocalLoss(gamma=2, alpha=COUNTS),
     ],

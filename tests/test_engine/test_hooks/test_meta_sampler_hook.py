@@ -295,6 +295,25 @@ def test_meta_batches_follow_each_other(tmp_path):
     assert abs(sum(batch.count(2) for batch in whole) - 56 / 3) < 2
 
 
+def test_meta_batches_of_the_validation_set(tmp_path):
+    """As in the released code for Places-LT and ImageNet-LT; the training batches stay."""
+    hook = dict(type='MetaSamplerHook', meta_batch_size=4, meta_set='val')
+    validation = {'val_dataloader.dataset.type': 'LongTail', 'custom_hooks': [hook]}
+    runner = build_runner(tmp_path, HEAD, **SAMPLER, **validation)
+    runner.train()
+    (hook,) = (hook for hook in runner.hooks if isinstance(hook, MetaSamplerHook))
+    assert len(hook._meta_loader(runner).dataset) == 100 != len(runner.train_dataloader.dataset)
+    assert len(next(iter(hook._meta_loader(runner)))['inputs']) == 4
+
+
+def test_no_validation_set_to_take_meta_batches_from():
+    hook = MetaSamplerHook()
+    runner = make_runner(hook)
+    hook.meta_set, runner.val_loop = 'val', None
+    with pytest.raises(ValueError, match="meta_set='val' needs val_dataloader"):
+        hook.before_train(runner)
+
+
 @pytest.mark.parametrize(
     ('arguments', 'error', 'message'),
     [
@@ -304,6 +323,11 @@ def test_meta_batches_follow_each_other(tmp_path):
         (dict(inner_lr=-1), ValueError, r'inner_lr must be in \(0, inf\), but got -1'),
         (dict(temperature=0), ValueError, r'temperature must be in \(0, inf\), but got 0'),
         (dict(classifier=3), TypeError, "classifier must be a module's name .* but got 3"),
+        (
+            dict(meta_set='test'),
+            ValueError,
+            "meta_set must be one of 'train', 'val', but got 'test'",
+        ),
         (dict(interval=0), ValueError, 'interval must be an integer of at least 1, but got 0'),
     ],
 )

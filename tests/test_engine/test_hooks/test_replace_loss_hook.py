@@ -191,6 +191,30 @@ def test_soft_labels_stay_in_mmpretrain():
 
     ((_, _, new, note),) = replace(Head(OfMMPretrain(use_soft=True)))
     assert not new and note == 'its labels are soft'
+    focal = dict(type='SoftmaxFocalLoss')
+    ((_, _, new, note),) = replace(Head(OfMMPretrain(use_soft=True)), focal)
+    assert new == 'SoftmaxFocalLoss' and not note
+
+
+def test_smoothed_labels():
+    """LabelSmoothLoss goes on to smooth labels and scores, for the new loss."""
+    pytest.importorskip('mmpretrain')
+    from tests.tiny_images import build_model
+
+    smooth = dict(type='LabelSmoothLoss', label_smooth_val=0.3, num_classes=3, loss_weight=2.0)
+    model = build_model(dict(type='LinearClsHead', loss=smooth))
+    ((name, _, new, note),) = replace(model)
+    assert name == 'head.loss_module.ce' and not new and note == 'its labels are soft'
+    counts = [9, 6, 3]
+    rows = replace(model, dict(type='BalancedSoftmaxLoss', class_counts=counts))
+    assert rows == [('head.loss_module.ce', 'CrossEntropyLoss', 'BalancedSoftmaxLoss', '')]
+    logits, target = torch.randn(4, 3), torch.tensor([0, 2, 2, 1])
+    expected = nn.functional.cross_entropy(
+        logits + torch.tensor(counts).log(), target, label_smoothing=0.3
+    )
+    for labels in (target, nn.functional.one_hot(target, 3)):
+        value = model.head.loss_module(logits, labels, avg_factor=4)
+        torch.testing.assert_close(value, 2 * expected)
 
 
 def test_in_mmpretrain():

@@ -38,6 +38,7 @@ def backbone_gradients(loss, model):
 def test_defaults():
     head = build_model(dict(type='SDNHead')).head
     assert isinstance(head.feature_loss_module, RecallLoss)
+    assert head.feature_loss_module.alpha == 0.1, 'the batch has few images of many classes'
     assert isinstance(head.loss_module, ClassBalancedLoss) and head.loss_module.auto_class_counts
     assert 0 < head.fc.weight.std() < 1
 
@@ -57,10 +58,9 @@ def test_what_each_loss_trains():
 
 
 def test_the_backbone_learns_from_the_feature_loss_alone():
-    model = build_model(SDN)
-    losses = losses_of(model)
-    of_both = backbone_gradients(sum(losses.values()), model)
-    of_features = backbone_gradients(losses_of(model)['loss_feature'], model)
+    model, again = build_model(SDN), build_model(SDN)
+    of_both = backbone_gradients(sum(losses_of(model).values()), model)
+    of_features = backbone_gradients(losses_of(again)['loss_feature'], again)
     assert all(torch.equal(*pair) for pair in zip(of_both, of_features))
     nothing = backbone_gradients(losses_of(model)['loss_classifier'], model)
     assert nothing == (None,) * len(of_both)
