@@ -1,0 +1,237 @@
+"""A grid of trainings, one after the other: finished ones stay, broken ones go on."""
+
+from __future__ import annotations
+
+import copy
+import csv
+import difflib
+import itertools
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mmengine.config import Config, ConfigDict
+
+from ..files import InputError, reading, written_whole
+from .launch import build_runner, load_config, read_config, resume, use_mixed_precision
+from .side_by_side import console, train_all
+
+SCORES = 'scores.json'
+"""The file in a run's folder with the scores of the trained model: a run that has it is finished."""
+
+RUNS, TABLE = 'runs.csv', 'table.md'
+"""The files of a sweep: all scores of each run, and their means over the seeds."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training of a sweep.
+
+    Attributes:
+        name (str): The name of its folder.
+        config (str): The name of its config, without ``.py``.
+        values (dict): Its value of each key of the grid.
+        seed (int): The seed of the initial weights and of the order of the data.
+        cfg (mmengine.config.Config): All of its settings but the folder.
+    """
+
+    name: str
+    config: str
+    values: dict[str, Any]
+    seed: int
+    cfg: Config
+
+
+def plan(
+    configs: Sequence[str | Path],
+    grid: Mapping[str, Sequence],
+    seeds: Sequence[int],
+    options: Sequence[str] = (),
+    amp: bool = False,
+) -> list[Run]:
+    """All runs of a sweep: each config with each combination of the grid's values and each seed.
+
+    Args:
+        configs: The files of segmentation or classification configs.
+        grid: The values of each key, which is written as in ``--cfg-options``.
+        seeds: The seeds.
+        options: Settings to override in all, see :func:`~mmseg_recall.engine.launch.read_config`.
+        amp: Whether to train with mixed precision.
+
+    Raises:
+        InputError: If a config cannot be read, lacks a key of the grid or validation data, or two
+            runs would be the same.
+    """
+    runs = []
+    for path in configs:
+        base = load_config(path, options)
+        _check(base, path, grid)
+        if amp:
+            use_mixed_precision(base)
+        for values in itertools.product(*grid.values()):
+            for seed in seeds:
+                runs.append(_run(base, Path(path).stem, dict(zip(grid, values)), seed))
+    names = [run.name for run in runs]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise InputError(
+            f'configs, --grid and --seeds must give different runs, but got twice: {twice[0]}'
+        )
+    return runs
+
+
+def run_all(runs: Sequence[Run], folder: Path) -> list[str]:
+    """Train those that are not finished, and write the results after each.
+
+    Every run gets a folder of its name, its config is in ``configs``. A run that was interrupted
+    goes on at its last checkpoint. One that fails does not stop the others.
+
+    Returns:
+        list[str]: The names of those that failed.
+
+    Raises:
+        InputError: If a run of that name was begun with other settings.
+    """
+    configs = {run.name: folder / 'configs' / f'{run.name}.py' for run in runs}
+    for run in runs:
+        _write_config(run, configs[run.name], folder / run.name)
+    failed = []
+    for number, run in enumerate(runs, start=1):
+        if not (folder / run.name / SCORES).exists():
+            console.print(f'\nRun {number} of {len(runs)}')
+            try:
+                train_all(train_and_score, {run.name: configs[run.name]}, folder)
+            except SystemExit as failure:  # with the end of the log
+                console.print(failure.code, soft_wrap=True)
+                failed.append(run.name)
+        write_results(runs, folder)
+    return failed
+
+
+def train_and_score(config: Path, folder: Path) -> None:
+    """Train a run, from its last checkpoint if it has one, and score the model at the end."""
+    cfg = load_config(config, work_dir=folder)
+    resume(cfg)
+    runner = build_runner(cfg)
+    runner.train()
+    # Once more: the schedule may end without a validation, or was interrupted in its last one.
+    scores = runner.val_loop.run()
+    with written_whole(folder / SCORES) as unfinished:
+        unfinished.write_text(json.dumps(scores, default=float, indent=1))
+
+
+def write_results(runs: Sequence[Run], folder: Path) -> str:
+    """Write what the finished runs reached: ``runs.csv`` and ``table.md``.
+
+    Returns:
+        str: The table, in Markdown: means and standard deviations (n - 1) over the seeds. Scores of
+        single classes (``recall/pole``) are in ``runs.csv`` alone.
+    """
+    scores = {run.name: _scores(folder / run.name / SCORES) for run in runs}
+    names = list(dict.fromkeys(itertools.chain(*scores.values())))
+    keys = list(runs[0].values)
+    with written_whole(folder / RUNS) as unfinished, open(unfinished, 'w', newline='') as file:
+        writer = csv.writer(file)
+        writer.writerow(['config', *keys, 'seed', *names])
+        for run in runs:
+            if found := scores[run.name]:
+                values = [found.get(name, '') for name in names]
+                writer.writerow([run.config, *run.values.values(), run.seed, *values])
+    cells: dict[tuple, list[dict]] = {}
+    for run in runs:
+        cell = cells.setdefault((run.config, *map(str, run.values.values())), [])
+        cell += [scores[run.name]] if scores[run.name] else []
+    shown = [name for name in names if '/' not in name] or names
+    rows = [['config', *_short(keys), 'runs', *shown]]
+    rows += [['---'] * (2 + len(keys)) + ['--:'] * len(shown)]
+    for cell, found in cells.items():
+        rows.append([*cell, str(len(found)), *(_mean(found, name) for name in shown)])
+    table = ''.join(f'| {" | ".join(row)} |\n' for row in rows)
+    with written_whole(folder / TABLE) as unfinished:
+        unfinished.write_text(table, encoding='utf-8')
+    return table
+
+
+def _check(cfg: Config, path: str | Path, grid: Mapping[str, Sequence]) -> None:
+    for key in grid:
+        parent: Any = cfg
+        for depth, part in enumerate(key.split('.')):
+            if isinstance(parent, (list, tuple)) and part.isdigit() and int(part) < len(parent):
+                parent = parent[int(part)]
+            elif isinstance(parent, (Config, ConfigDict)) and part in parent:
+                parent = parent[part]
+            else:
+                above = '.'.join(key.split('.')[:depth]) or 'it'
+                raise InputError(
+                    f'--grid {key}: {path} has no such key; {above} {_content(parent)} (a key that '
+                    'only a default has is added by --cfg-options)'
+                )
+    if not cfg.get('val_dataloader'):
+        raise InputError(f'{path} has no val_dataloader: there is nothing to score its runs on')
+
+
+def _content(value) -> str:
+    if isinstance(value, (Config, ConfigDict)):
+        return f'has {", ".join(value)}'
+    if isinstance(value, (list, tuple)):
+        return f'is a list of {len(value)}, from 0 on'
+    return f'is {value!r}'
+
+
+def _run(base: Config, config: str, values: dict[str, Any], seed: int) -> Run:
+    cfg = copy.deepcopy(base)
+    cfg.merge_from_dict({**values, 'randomness.seed': seed})
+    del cfg['work_dir']  # is where the config is, wherever that is moved to
+    checkpoint = cfg.get('default_hooks', {}).get('checkpoint', {})
+    if checkpoint.get('max_keep_ckpts') == 1:
+        # MMEngine deletes the old one before it saves the new one: killed in between, a run would
+        # have none.
+        checkpoint.max_keep_ckpts = 2
+    settings = [f'{key}={value}' for key, value in zip(_short(list(values)), values.values())]
+    name = '_'.join([config, *settings, f'seed={seed}'])
+    return Run(re.sub(r'[^\w.,=+-]+', '-', name), config, values, seed, cfg)
+
+
+def _short(keys: list[str]) -> list[str]:
+    """The shortest ends of the keys that tell them apart."""
+    short = []
+    for key in keys:
+        parts = key.split('.')
+        ends = ['.'.join(parts[-length:]) for length in range(1, len(parts) + 1)]
+        unique = (end for end in ends if sum(f'.{other}'.endswith(f'.{end}') for other in keys) < 2)
+        short.append(next(unique, key))
+    return short
+
+
+def _write_config(run: Run, path: Path, folder: Path) -> None:
+    begun = any((folder / name).exists() for name in (SCORES, 'last_checkpoint'))
+    if begun and path.exists():
+        before = read_config(path)
+        if before.to_dict() != run.cfg.to_dict():
+            lines = difflib.ndiff(*(c.pretty_text.splitlines() for c in (before, run.cfg)))
+            changes = '\n'.join(line for line in lines if line[0] in '+-')
+            raise InputError(
+                f'{folder} was trained with other settings (-) than those asked for now (+); '
+                f'choose another --work-dir, or delete that folder:\n{changes}'
+            )
+    with written_whole(path) as unfinished:
+        run.cfg.dump(unfinished)
+
+
+def _scores(path: Path) -> dict[str, float]:
+    if not path.exists():
+        return {}
+    with reading(path, 'the scores of a run'):
+        return json.loads(path.read_text())
+
+
+def _mean(found: list[dict], name: str) -> str:
+    values = [scores[name] for scores in found if name in scores]
+    if not values:
+        return ''
+    spread = f' ± {np.std(values, ddof=1):.2f}' if len(values) > 1 else ''
+    return f'{np.mean(values):.2f}{spread}'
