@@ -147,7 +147,7 @@ def write_results(runs: Sequence[Run], folder: Path) -> str:
         cell += [scores[run.name]] if scores[run.name] else []
     shown = [name for name in names if '/' not in name] or names
     rows = [['config', *_short(keys), 'runs', *shown]]
-    rows += [['---'] * (2 + len(keys)) + ['--:'] * len(shown)]
+    rows += [['---'] * (1 + len(keys)) + ['--:'] * (1 + len(shown))]
     for cell, found in cells.items():
         rows.append([*cell, str(len(found)), *(_mean(found, name) for name in shown)])
     table = ''.join(f'| {" | ".join(row)} |\n' for row in rows)
@@ -185,7 +185,7 @@ def _content(value) -> str:
 def _run(base: Config, config: str, values: dict[str, Any], seed: int) -> Run:
     cfg = copy.deepcopy(base)
     cfg.merge_from_dict({**values, 'randomness.seed': seed})
-    del cfg['work_dir']  # is where the config is, wherever that is moved to
+    cfg.pop('work_dir')  # is where the config is, wherever that is moved to
     checkpoint = cfg.get('default_hooks', {}).get('checkpoint', {})
     if checkpoint.get('max_keep_ckpts') == 1:
         # MMEngine deletes the old one before it saves the new one: killed in between, a run would
