@@ -21,7 +21,7 @@ from .launch import build_runner, load_config, read_config, resume, use_mixed_pr
 from .side_by_side import console, train_all
 
 SCORES = 'scores.json'
-"""The file in a run's folder with the scores of the trained model: a run that has it is finished."""
+"""The file in a run's folder with the scores of the model: a run that has it is finished."""
 
 RUNS, TABLE = 'runs.csv', 'table.md'
 """The files of a sweep: all scores of each run, and their means over the seeds."""
@@ -69,6 +69,7 @@ def plan(
     runs = []
     for path in configs:
         base = load_config(path, options)
+        base.pop('work_dir')  # is where the config is, wherever that is moved to
         _check(base, path, grid)
         if amp:
             use_mixed_precision(base)
@@ -146,7 +147,7 @@ def write_results(runs: Sequence[Run], folder: Path) -> str:
         cell = cells.setdefault((run.config, *map(str, run.values.values())), [])
         cell += [scores[run.name]] if scores[run.name] else []
     shown = [name for name in names if '/' not in name] or names
-    rows = [['config', *_short(keys), 'runs', *shown]]
+    rows = [['config', *short_names(keys), 'runs', *shown]]
     rows += [['---'] * (1 + len(keys)) + ['--:'] * (1 + len(shown))]
     for cell, found in cells.items():
         rows.append([*cell, str(len(found)), *(_mean(found, name) for name in shown)])
@@ -154,6 +155,42 @@ def write_results(runs: Sequence[Run], folder: Path) -> str:
     with written_whole(folder / TABLE) as unfinished:
         unfinished.write_text(table, encoding='utf-8')
     return table
+
+
+def read_results(folder: Path) -> tuple[list[str], list[str], list[dict[str, str]]]:
+    """What :func:`write_results` wrote of the runs.
+
+    Returns:
+        tuple[list[str], list[str], list[dict[str, str]]]: What tells the runs apart beside the seed
+        (``config`` and the grid's keys), the names of the scores, and of each run both.
+
+    Raises:
+        InputError: If it cannot be read.
+    """
+    path = folder / RUNS
+    with reading(path, 'the runs of a sweep'), open(path, newline='') as file:
+        table = csv.DictReader(file)
+        columns, runs = list(table.fieldnames or []), list(table)
+        seed = columns.index('seed')
+    if not runs:
+        raise InputError(f'{path} has no finished run')
+    return columns[:seed], columns[seed + 1 :], runs
+
+
+def short_names(keys: Sequence[str]) -> list[str]:
+    """The shortest ends of the keys that tell them apart.
+
+    Example:
+        >>> short_names(['model.head.loss.beta', 'model.neck.size', 'model.head.size'])
+        ['beta', 'neck.size', 'head.size']
+    """
+    short = []
+    for key in keys:
+        parts = key.split('.')
+        ends = ['.'.join(parts[-length:]) for length in range(1, len(parts) + 1)]
+        unique = (end for end in ends if sum(f'.{other}'.endswith(f'.{end}') for other in keys) < 2)
+        short.append(next(unique, key))
+    return short
 
 
 def _check(cfg: Config, path: str | Path, grid: Mapping[str, Sequence]) -> None:
@@ -184,27 +221,15 @@ def _content(value) -> str:
 
 def _run(base: Config, config: str, values: dict[str, Any], seed: int) -> Run:
     cfg = copy.deepcopy(base)
-    cfg.merge_from_dict({**values, 'randomness.seed': seed})
-    cfg.pop('work_dir')  # is where the config is, wherever that is moved to
+    cfg.merge_from_dict({'randomness.seed': seed, **values})
     checkpoint = cfg.get('default_hooks', {}).get('checkpoint', {})
     if checkpoint.get('max_keep_ckpts') == 1:
         # MMEngine deletes the old one before it saves the new one: killed in between, a run would
         # have none.
         checkpoint.max_keep_ckpts = 2
-    settings = [f'{key}={value}' for key, value in zip(_short(list(values)), values.values())]
+    settings = [f'{key}={value}' for key, value in zip(short_names(list(values)), values.values())]
     name = '_'.join([config, *settings, f'seed={seed}'])
     return Run(re.sub(r'[^\w.,=+-]+', '-', name), config, values, seed, cfg)
-
-
-def _short(keys: list[str]) -> list[str]:
-    """The shortest ends of the keys that tell them apart."""
-    short = []
-    for key in keys:
-        parts = key.split('.')
-        ends = ['.'.join(parts[-length:]) for length in range(1, len(parts) + 1)]
-        unique = (end for end in ends if sum(f'.{other}'.endswith(f'.{end}') for other in keys) < 2)
-        short.append(next(unique, key))
-    return short
 
 
 def _write_config(run: Run, path: Path, folder: Path) -> None:

@@ -11,6 +11,8 @@ MODULES = {
     'page': ('jinja2', ('Section', 'write_page')),
     'per_class': ('matplotlib', ('plot_per_class',)),
     'recall_weights': ('matplotlib', ('plot_focal_weights', 'plot_recall_weights')),
+    'sweep': ('matplotlib', ('plot_sweep',)),
+    'training_loss': ('matplotlib', ('plot_training_loss',)),
 }
 
 __getattr__, __dir__, __all__ = exports(__name__, MODULES)
