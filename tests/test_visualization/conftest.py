@@ -22,6 +22,8 @@ def saved_figures(monkeypatch):
         'overlays',
         'per_class',
         'recall_weights',
+        'sweep',
+        'training_loss',
     ):
         monkeypatch.setattr(f'mmseg_recall.visualization.{module}.save', spy)
     return figures

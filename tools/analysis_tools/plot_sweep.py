@@ -31,9 +31,10 @@ def draw(args: argparse.Namespace) -> None:
             for key, short in zip(others, short_names(others))
         ]
         line = scores.setdefault(', '.join(parts) or run['config'], {})
-        value = float(run[score] or 'nan')
-        line.setdefault(run[x], []).append(100 - value if args.error else value)
-    label = f'100 - {score}' if args.error else score
+        if run[score]:
+            value = float(run[score])
+            line.setdefault(run[x], []).append(100 - value if args.error else value)
+    label = f'error (100 - {score})' if args.error else score
     out = args.out or Path(args.sweep) / 'sweep.png'
     print('Drawn:', plot_sweep(scores, short_names([x])[0], label, out))
 

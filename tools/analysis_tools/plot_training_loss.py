@@ -19,7 +19,7 @@ def draw(args: argparse.Namespace) -> None:
     from mmseg_recall.visualization import plot_training_loss
 
     with input_errors():
-        checks.integer('--smooth', args.smooth, low=1)
+        checks.integer('--smooth', args.smooth, low=0)
     losses = {}
     for name, folder in zip(run_names(args.runs), args.runs):
         scalars = read_scalars(folder, '')
@@ -43,9 +43,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--smooth',
         type=int,
-        default=10,
+        default=5,
         metavar='N',
-        help='mean of the last N logged values, by default %(default)s',
+        help='average N logged values before each and N after it with it, by default %(default)s',
     )
     parser.add_argument(
         '--out', metavar='FILE', default='training_loss.png', help='by default %(default)s'
