@@ -5,7 +5,9 @@
 Each combination of the configs, the grid's values and the seeds is a run with a folder of its own.
 Started again, the same command skips the finished runs and resumes the one that was interrupted at
 its last checkpoint. After each run runs.csv (all scores of each run) and table.md (mean and
-standard deviation over the seeds) are written anew.
+standard deviation over the seeds) are written anew. The scores are those of the model at the end.
+
+A second stage over several first ones: --grid load_from=FIRST.pth,OTHER.pth
 """
 
 import argparse

@@ -125,12 +125,11 @@ def train_and_score(config: Path, folder: Path) -> None:
         unfinished.write_text(json.dumps(scores, default=float, indent=1))
 
 
-def write_results(runs: Sequence[Run], folder: Path) -> str:
+def write_results(runs: Sequence[Run], folder: Path) -> None:
     """Write what the finished runs reached: ``runs.csv`` and ``table.md``.
 
-    Returns:
-        str: The table, in Markdown: means and standard deviations (n - 1) over the seeds. Scores of
-        single classes (``recall/pole``) are in ``runs.csv`` alone.
+    The table has means and standard deviations (n - 1) over the seeds. Scores of single classes
+    (``recall/pole``) are in ``runs.csv`` alone.
     """
     scores = {run.name: _scores(folder / run.name / SCORES) for run in runs}
     names = list(dict.fromkeys(itertools.chain(*scores.values())))
@@ -142,19 +141,8 @@ def write_results(runs: Sequence[Run], folder: Path) -> str:
             if found := scores[run.name]:
                 values = [found.get(name, '') for name in names]
                 writer.writerow([run.config, *run.values.values(), run.seed, *values])
-    cells: dict[tuple, list[dict]] = {}
-    for run in runs:
-        cell = cells.setdefault((run.config, *map(str, run.values.values())), [])
-        cell += [scores[run.name]] if scores[run.name] else []
-    shown = [name for name in names if '/' not in name] or names
-    rows = [['config', *short_names(keys), 'runs', *shown]]
-    rows += [['---'] * (1 + len(keys)) + ['--:'] * (1 + len(shown))]
-    for cell, found in cells.items():
-        rows.append([*cell, str(len(found)), *(_mean(found, name) for name in shown)])
-    table = ''.join(f'| {" | ".join(row)} |\n' for row in rows)
     with written_whole(folder / TABLE) as unfinished:
-        unfinished.write_text(table, encoding='utf-8')
-    return table
+        unfinished.write_text(_table(runs, scores, names), encoding='utf-8')
 
 
 def read_results(folder: Path) -> tuple[list[str], list[str], list[dict[str, str]]]:
@@ -254,8 +242,25 @@ def _scores(path: Path) -> dict[str, float]:
         return json.loads(path.read_text())
 
 
-def _mean(found: list[dict], name: str) -> str:
-    values = [scores[name] for scores in found if name in scores]
+def _table(runs: Sequence[Run], scores: Mapping[str, dict], names: Sequence[str]) -> str:
+    """One row for all seeds, in Markdown."""
+    cells: dict[tuple, list[dict]] = {}
+    for run in runs:
+        finished = cells.setdefault((run.config, *map(str, run.values.values())), [])
+        finished += [scores[run.name]] if scores[run.name] else []
+    keys = short_names(list(runs[0].values))
+    shown = [name for name in names if '/' not in name] or names
+    rows = [
+        ['config', *keys, 'runs', *shown],
+        [*['---'] * (1 + len(keys)), *['--:'] * (1 + len(shown))],
+    ]
+    for cell, finished in cells.items():
+        rows.append([*cell, str(len(finished)), *(_mean(finished, name) for name in shown)])
+    return ''.join(f'| {" | ".join(row)} |\n' for row in rows)
+
+
+def _mean(finished: list[dict], name: str) -> str:
+    values = [scores[name] for scores in finished if name in scores]
     if not values:
         return ''
     spread = f' ± {np.std(values, ddof=1):.2f}' if len(values) > 1 else ''

@@ -88,17 +88,20 @@ def test_grid_and_table(start, trained, tmp_path, capsys):
     printed = capsys.readouterr().out
     assert lines[1] in printed and 'runs/table.md' in printed
 
-    # A finished run is not trained again.
+    # A finished run is not trained again; one that ended without its scores is only scored.
+    before = scores(folder, names[0])
+    (folder / names[0] / 'scores.json').unlink()
     fewer = ('--grid', 'optim_wrapper.optimizer.lr=0.001')
     start(CONFIG, *fewer, '--seeds', '0,1,2', '--work-dir', 'runs', *SHORT)
-    assert trained[4:] == [f'{STEM}_lr=0.001_seed=2']
+    assert trained[4:] == [names[0], f'{STEM}_lr=0.001_seed=2']
+    assert scores(folder, names[0]) == before
     # Nor are its scores taken for those of other settings.
     with pytest.raises(SystemExit):
         start(CONFIG, *GRID, '--work-dir', 'runs', *SHORT, 'train_cfg.max_epochs=2')
     told = capsys.readouterr().err
     assert 'was trained with other settings (-) than those asked for now (+)' in told
     assert 'max_epochs=1' in told and 'max_epochs=2' in told
-    assert len(trained) == 5
+    assert len(trained) == 6
 
 
 def test_a_failed_run_is_named_and_tried_again(start, trained, tmp_path, capsys):
