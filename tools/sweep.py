@@ -52,19 +52,13 @@ def seeds(text):
 
 
 def sweep(args):
-    from rich.markdown import Markdown
-
     from mmseg_recall.engine.launch import parse_options
-    from mmseg_recall.engine.side_by_side import console
     from mmseg_recall.engine.sweep import RUNS, TABLE, plan, run_all
 
     grid = parse_options(args.grid, '--grid')
     grid = {key: value if isinstance(value, list) else [value] for key, value in grid.items()}
     folder = Path(args.work_dir)
     failed = run_all(plan(args.configs, grid, args.seeds, args.cfg_options, args.amp), folder)
-    table = (folder / TABLE).read_text(encoding='utf-8')
-    # On a terminal as a table, into a file as it can be pasted.
-    console.print(Markdown(table) if console.is_terminal else f'\n{table}', soft_wrap=True)
     print('Written:', folder / RUNS, folder / TABLE, sep='\n  ')
     if failed:
         sys.exit('\n  '.join(['Failed (the same command tries them again):', *failed]))

@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 from mmengine.config import Config, ConfigDict
+from rich import box
+from rich.table import Table
 
 from ..files import InputError, reading, written_whole
 from .launch import build_runner, load_config, read_config, resume, use_mixed_precision
@@ -109,7 +111,8 @@ def run_all(runs: Sequence[Run], folder: Path) -> list[str]:
             except SystemExit as failure:  # with the end of the log
                 console.print(failure.code, soft_wrap=True)
                 failed.append(run.name)
-        write_results(runs, folder)
+        rows = write_results(runs, folder)
+    _print(rows)
     return failed
 
 
@@ -125,11 +128,13 @@ def train_and_score(config: Path, folder: Path) -> None:
         unfinished.write_text(json.dumps(scores, default=float, indent=1))
 
 
-def write_results(runs: Sequence[Run], folder: Path) -> None:
+def write_results(runs: Sequence[Run], folder: Path) -> list[list[str]]:
     """Write what the finished runs reached: ``runs.csv`` and ``table.md``.
 
-    The table has means and standard deviations (n - 1) over the seeds. Scores of single classes
-    (``recall/pole``) are in ``runs.csv`` alone.
+    Returns:
+        list[list[str]]: The rows of the table, its header first: means and standard deviations
+        (n - 1) over the seeds. Scores of single classes (``recall/pole``) are in ``runs.csv``
+        alone.
     """
     scores = {run.name: _scores(folder / run.name / SCORES) for run in runs}
     names = list(dict.fromkeys(itertools.chain(*scores.values())))
@@ -141,8 +146,13 @@ def write_results(runs: Sequence[Run], folder: Path) -> None:
             if found := scores[run.name]:
                 values = [found.get(name, '') for name in names]
                 writer.writerow([run.config, *run.values.values(), run.seed, *values])
+    header, *rows = _table(runs, scores, names)
+    words = 1 + len(keys)  # to the left, and numbers to the right
+    line = ['---'] * words + ['--:'] * (len(header) - words)
+    text = ''.join(f'| {" | ".join(row)} |\n' for row in (header, line, *rows))
     with written_whole(folder / TABLE) as unfinished:
-        unfinished.write_text(_table(runs, scores, names), encoding='utf-8')
+        unfinished.write_text(text, encoding='utf-8')
+    return [header, *rows]
 
 
 def read_results(folder: Path) -> tuple[list[str], list[str], list[dict[str, str]]]:
@@ -242,26 +252,35 @@ def _scores(path: Path) -> dict[str, float]:
         return json.loads(path.read_text())
 
 
-def _table(runs: Sequence[Run], scores: Mapping[str, dict], names: Sequence[str]) -> str:
-    """One row for all seeds, in Markdown."""
+def _table(
+    runs: Sequence[Run], scores: Mapping[str, dict], names: Sequence[str]
+) -> list[list[str]]:
+    """The header, and one row for all seeds of the same settings."""
     cells: dict[tuple, list[dict]] = {}
     for run in runs:
         finished = cells.setdefault((run.config, *map(str, run.values.values())), [])
         finished += [scores[run.name]] if scores[run.name] else []
-    keys = short_names(list(runs[0].values))
     shown = [name for name in names if '/' not in name] or names
-    rows = [
-        ['config', *keys, 'runs', *shown],
-        [*['---'] * (1 + len(keys)), *['--:'] * (1 + len(shown))],
-    ]
+    rows = [['config', *short_names(list(runs[0].values)), 'runs', *shown]]
     for cell, finished in cells.items():
         rows.append([*cell, str(len(finished)), *(_mean(finished, name) for name in shown)])
-    return ''.join(f'| {" | ".join(row)} |\n' for row in rows)
+    return rows
+
+
+def _print(rows: list[list[str]]) -> None:
+    """Show the table with nothing cut off, however narrow the terminal is."""
+    table = Table(box=box.SIMPLE)
+    for name in rows[0]:
+        table.add_column(name, overflow='fold')
+    for row in rows[1:]:
+        table.add_row(*row)
+    console.print(table)
 
 
 def _mean(finished: list[dict], name: str) -> str:
     values = [scores[name] for scores in finished if name in scores]
     if not values:
         return ''
-    spread = f' ± {np.std(values, ddof=1):.2f}' if len(values) > 1 else ''
-    return f'{np.mean(values):.2f}{spread}'
+    mean = f'{np.mean(values):.2f}'
+    # Not of a score that does not exist: few-shot accuracy where no class is so rare.
+    return mean if len(values) < 2 or mean == 'nan' else f'{mean} ± {np.std(values, ddof=1):.2f}'

@@ -86,7 +86,8 @@ def test_grid_and_table(start, trained, tmp_path, capsys):
         assert spread == pytest.approx(statistics.stdev(values), abs=0.006)
         assert cells['runs'] == '2'
     printed = capsys.readouterr().out
-    assert lines[1] in printed and 'runs/table.md' in printed
+    assert 'runs/table.md' in printed
+    assert '…' not in printed and f'{mean:.2f}' in printed
 
     # A finished run is not trained again; one that ended without its scores is only scored.
     before = scores(folder, names[0])
@@ -113,7 +114,8 @@ def test_a_failed_run_is_named_and_tried_again(start, trained, tmp_path, capsys)
         start(*arguments, *SHORT)
     printed = capsys.readouterr().out
     assert 'out of memory' in printed
-    assert f'| {STEM} | 0.01 | 0 |' in printed and f'| {STEM} | 0.001 | 1 |' in printed
+    table = (folder / 'table.md').read_text()
+    assert f'| {STEM} | 0.01 | 0 |' in table and f'| {STEM} | 0.001 | 1 |' in table
     (folder / 'fail').unlink()
     # It had no checkpoint: its settings may be corrected.
     start(CONFIG, '--grid', 'optim_wrapper.optimizer.lr=0.01', '--work-dir', 'runs', *SHORT)
@@ -168,6 +170,16 @@ def test_errors_before_anything_trains(start, trained, says, tmp_path, arguments
     with says(message):
         start(CONFIG, *arguments)
     assert not trained and not list(tmp_path.iterdir())
+
+
+def test_scores_that_a_run_does_not_have(tmp_path):
+    """NaN and what other configs' metrics give: no mean is made up."""
+    runs = sweep.plan([CONFIG], {}, [0, 1])
+    for run, found in zip(runs, ({'few': float('nan'), 'top1': 1}, {'few': 2, 'mIoU': 3})):
+        (tmp_path / run.name).mkdir()
+        (tmp_path / run.name / 'scores.json').write_text(json.dumps(found))
+    header, row = sweep.write_results(runs, tmp_path)
+    assert dict(zip(header[1:], row[1:])) == dict(runs='2', few='nan', top1='1.00', mIoU='3.00')
 
 
 def test_values_of_a_grid():
