@@ -22,31 +22,6 @@ def parse_args():
     return parser.parse_args()
 
 
-def resume(cfg, checkpoint):
-    from mmengine.runner import find_latest_checkpoint
-
-    if checkpoint != 'auto':
-        cfg.resume, cfg.load_from = True, checkpoint
-    elif find_latest_checkpoint(cfg.work_dir):
-        # Without a file to load, the runner looks for the latest in the work folder.
-        cfg.resume, cfg.load_from = True, None
-    # Else it is the first start: from load_from, where the config names a pre-trained model.
-
-
-def use_mixed_precision(cfg):
-    from mmengine.device import get_device
-
-    from mmseg_recall.files import InputError
-
-    wrapper = cfg.optim_wrapper
-    on_cpu = get_device() == 'cpu'
-    mixed = 'CPUAmpOptimWrapper' if on_cpu else 'AmpOptimWrapper'
-    kind = wrapper.get('type', 'OptimWrapper')
-    if kind not in ('OptimWrapper', mixed):
-        raise InputError(f'--amp works with optim_wrapper.type OptimWrapper, the config has {kind}')
-    wrapper.type = mixed
-
-
 def scale_learning_rate(cfg):
     from mmseg_recall.files import InputError
 
@@ -56,7 +31,12 @@ def scale_learning_rate(cfg):
 
 
 def train(args):
-    from mmseg_recall.engine.launch import build_runner, load_config
+    from mmseg_recall.engine.launch import (
+        build_runner,
+        load_config,
+        resume,
+        use_mixed_precision,
+    )
 
     cfg = load_config(args.config, args.cfg_options, args.work_dir, args.launcher)
     if args.resume:

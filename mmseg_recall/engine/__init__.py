@@ -9,6 +9,7 @@ MODULES = {
     'runner': ('mmengine', ('AnyDeviceRunner', 'CPUAmpOptimWrapper')),
     'scalars': (None, ('read_scalars',)),
     'side_by_side': (None, ()),
+    'sweep': ('mmengine', ()),
 }
 
 __getattr__, __dir__, __all__ = exports(__name__, MODULES)

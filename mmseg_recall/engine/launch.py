@@ -5,8 +5,10 @@ from __future__ import annotations
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config, DictAction
+from mmengine.device import get_device
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner, find_latest_checkpoint
 
@@ -27,13 +29,33 @@ def read_config(path: str | Path, options: Sequence[str] = ()) -> Config:
     """
     with reading(path, 'a config file', (OSError, SyntaxError)):
         cfg = Config.fromfile(path)
+    cfg.merge_from_dict(parse_options(options))
+    return cfg
+
+
+def parse_options(options: Sequence[str], argument: str = '--cfg-options') -> dict[str, Any]:
+    """The values of settings as MMEngine's tools take them.
+
+    Args:
+        options: ``KEY=VALUE`` each.
+        argument: What the user gave them by.
+
+    Raises:
+        InputError: If an option has no ``=``, or a bracket that nothing closes.
+
+    Example:
+        >>> parse_options(['model.head.loss.beta=0.9,0.99', 'size=(48,32)'])
+        {'model.head.loss.beta': [0.9, 0.99], 'size': (48, 32)}
+    """
     without_value = [option for option in options if '=' not in option]
     if without_value:
-        raise InputError(f'--cfg-options must be KEY=VALUE, but got {" ".join(without_value)}')
+        raise InputError(f'{argument} must be KEY=VALUE, but got {" ".join(without_value)}')
     parsed = Namespace()
-    DictAction([], dest='options')(None, parsed, options)
-    cfg.merge_from_dict(parsed.options)
-    return cfg
+    try:
+        DictAction([], dest='options')(None, parsed, options)
+    except AssertionError as error:
+        raise InputError(f'{argument}: {error}') from error
+    return parsed.options
 
 
 def load_config(
@@ -61,6 +83,36 @@ def load_config(
     cfg.launcher = launcher
     cfg.work_dir = str(work_dir or cfg.get('work_dir') or f'work_dirs/{Path(path).stem}')
     return cfg
+
+
+def resume(cfg: Config, checkpoint: str = 'auto') -> None:
+    """Let a training go on.
+
+    Args:
+        cfg: The config, which is changed.
+        checkpoint: From where, or ``'auto'``: from the latest checkpoint in the work folder, where
+            there is one.
+    """
+    if checkpoint != 'auto':
+        cfg.resume, cfg.load_from = True, checkpoint
+    elif find_latest_checkpoint(cfg.work_dir):
+        # Without a file to load, the runner looks for the latest in the work folder.
+        cfg.resume, cfg.load_from = True, None
+    # Else it is the first start: from load_from, where the config names a pre-trained model.
+
+
+def use_mixed_precision(cfg: Config) -> None:
+    """Let a training run with mixed precision, on the device that it will have.
+
+    Raises:
+        InputError: If the config has an optimiser wrapper of its own.
+    """
+    wrapper = cfg.optim_wrapper
+    mixed = 'CPUAmpOptimWrapper' if get_device() == 'cpu' else 'AmpOptimWrapper'
+    kind = wrapper.get('type', 'OptimWrapper')
+    if kind not in ('OptimWrapper', mixed):
+        raise InputError(f'--amp works with optim_wrapper.type OptimWrapper, the config has {kind}')
+    wrapper.type = mixed
 
 
 def build_runner(cfg: Config) -> Runner:

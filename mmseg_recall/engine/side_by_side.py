@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -28,6 +29,8 @@ def train_all(
 ) -> None:
     """Train all runs at once; on a failure stop the others and exit with the path of its log.
 
+    They end with this process, even if it is killed.
+
     Args:
         train: Called with a config and the folder for its results, in a process of its own: a
             function of a module, or ``functools.partial`` of one.
@@ -37,8 +40,6 @@ def train_all(
     console.print(f'Training {" and ".join(configs)}{" side by side" * (len(configs) > 1)}. Logs:')
     for run in configs:
         console.print(f'  {folder / run / LOG}', soft_wrap=True)
-    # One thread each: two cores are enough, and the numbers don't depend on how many there are.
-    os.environ['OMP_NUM_THREADS'] = '1'
     spawn = multiprocessing.get_context('spawn')
     processes = {
         run: spawn.Process(target=_train_logged, args=(train, config, folder / run), name=run)
@@ -63,8 +64,12 @@ def train(config: Path, folder: Path, seed: int, load_from: str | None = None) -
         seed: Seed of the initial weights and of the order of the data.
         load_from: The checkpoint to start from.
     """
+    import torch
+
     from .launch import build_runner  # the parent has no use for it, and it takes seconds
 
+    # One thread each: two cores are enough, and the numbers don't depend on how many there are.
+    torch.set_num_threads(1)
     settings = Config.fromfile(config)
     settings.merge_from_dict(
         {'work_dir': str(folder), 'randomness.seed': seed, 'load_from': load_from}
@@ -82,11 +87,17 @@ def compare(tool: Path, folders: list[Path], out: Path) -> None:
 
 
 def _train_logged(train: Callable[[Path, Path], None], config: Path, folder: Path) -> None:
-    folder.mkdir(parents=True)
-    with open(folder / LOG, 'w') as log:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / LOG, 'a') as log:  # a resumed training has one
         os.dup2(log.fileno(), sys.stdout.fileno())
         os.dup2(log.fileno(), sys.stderr.fileno())
     train(config, folder)
+
+
+def _end_with_parent() -> None:
+    multiprocessing.parent_process().join()
+    os._exit(1)
 
 
 def _watch(

@@ -12,6 +12,8 @@ MODULES = {
     'per_class': ('matplotlib', ('plot_per_class',)),
     'recall_weights': ('matplotlib', ('plot_focal_weights', 'plot_recall_weights')),
     'sample_rates': ('matplotlib', ('plot_sample_rates',)),
+    'sweep': ('matplotlib', ('plot_sweep',)),
+    'training_loss': ('matplotlib', ('plot_training_loss',)),
 }
 
 __getattr__, __dir__, __all__ = exports(__name__, MODULES)

@@ -68,7 +68,7 @@ def test_resume_of_a_second_stage(started, tmp_path):
     if started:
         (tmp_path / 'last_checkpoint').write_text('epoch_1.pth')
     cfg = Config(dict(work_dir=str(tmp_path), load_from='stage1.pth', resume=False))
-    runpy.run_path(str(TOOLS / 'train.py'))['resume'](cfg, 'auto')
+    launch.resume(cfg)
     assert (cfg.resume, cfg.load_from) == ((True, None) if started else (False, 'stage1.pth'))
 
 

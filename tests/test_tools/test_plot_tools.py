@@ -168,6 +168,51 @@ def test_marginal_likelihood_is_for_classification(start, recall_run, says):
         start('plot_marginal_likelihood', recall_run)
 
 
+RUNS = """config,head.loss.beta,data.imbalance,seed,top1,mean
+net,0.9,50,0,70,1
+net,0.9,50,1,74,
+net,0.99,50,0,75,2
+net,0.9,10,0,90,3
+"""
+
+
+def test_sweep(start, tmp_path, saved, says):
+    (tmp_path / 'runs.csv').write_text(RUNS)
+    start('plot_sweep', '.', '--x', 'head.loss.beta', '--error')
+    assert_drawn(tmp_path / 'sweep.png')
+    (axes,) = saved[0].axes
+    drawn = {line.get_label(): line[0].get_ydata().tolist() for line in axes.containers}
+    assert drawn == {'imbalance=50': [28, 25], 'imbalance=10': [10]}
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ('beta', 'error (100 - top1)')
+    # By default the grid's last key; a run without this score is left out.
+    start('plot_sweep', '.', '--score', 'mean', '--out', 'new/mean.png')
+    assert_drawn(tmp_path / 'new/mean.png')
+    drawn = {line.get_label(): line[0].get_ydata().tolist() for line in saved[1].axes[0].containers}
+    assert drawn == {'beta=0.9': [3, 1], 'beta=0.99': [2]}
+    with says('^plot_sweep.py: --x must be one of config, head.loss.beta, data.imbalance, but got'):
+        start('plot_sweep', '.', '--x', 'beta')
+    with says('--score must be one of top1, mean, but got mIoU'):
+        start('plot_sweep', '.', '--score', 'mIoU')
+    (tmp_path / 'runs.csv').write_text(RUNS.splitlines()[0])
+    with says('runs.csv has no finished run'):
+        start('plot_sweep', '.')
+    (tmp_path / 'runs.csv').write_text('a,b')
+    with says('runs.csv cannot be read: expected the runs of a sweep, but got'):
+        start('plot_sweep', '.')
+
+
+def test_training_loss(start, classifier_run, tmp_path, saved, says):
+    start('plot_training_loss', classifier_run, '--smooth', 0, '--out', 'new/loss.png')
+    assert_drawn(tmp_path / 'new/loss.png')
+    (line,) = saved[0].axes[0].lines
+    np.testing.assert_array_equal(line.get_xdata(), [1, 2, 3])
+    assert line.get_label() == 'classifier'
+    with says('^plot_training_loss.py: .*classifier has no scalar loss_b; .* it has: loss$'):
+        start('plot_training_loss', classifier_run, '--loss', 'loss_b')
+    with says('--smooth must be .*, but got -1'):
+        start('plot_training_loss', classifier_run, '--smooth', -1)
+
+
 @pytest.mark.parametrize('name', ['cut.json', 'cut.npy', 'words.txt', 'none.json'])
 def test_damaged_class_counts(start, tmp_path, says, name):
     (tmp_path / 'cut.json').write_text('{"counts": [1, 2')
@@ -197,7 +242,14 @@ def test_damaged_files(start, tmp_path, says):
 def saved(monkeypatch):
     """The figures saved in a test."""
     figures = []
-    for module in ('effective_number', 'marginal_likelihood', 'recall_weights', 'sample_rates'):
+    for module in (
+        'effective_number',
+        'marginal_likelihood',
+        'recall_weights',
+        'sample_rates',
+        'sweep',
+        'training_loss',
+    ):
         name = f'mmseg_recall.visualization.{module}.save'
         save = import_module(f'mmseg_recall.visualization.{module}').save
 

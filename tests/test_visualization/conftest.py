@@ -23,6 +23,8 @@ def saved_figures(monkeypatch):
         'per_class',
         'recall_weights',
         'sample_rates',
+        'sweep',
+        'training_loss',
     ):
         monkeypatch.setattr(f'mmseg_recall.visualization.{module}.save', spy)
     return figures
