@@ -121,6 +121,15 @@ class Comparison:
             f'about {100 - CONFIDENCE} % are there by chance.'
         )
 
+    def per_class(self) -> dict[str, dict[str, dict[str, float]]]:
+        """The scores of each class, by run, score and class name."""
+        scores: dict[str, dict[str, dict[str, float]]] = {run: {} for run in self.runs}
+        for row in self.rows:
+            if row.class_name:
+                for run, value in zip(self.runs, row.values):
+                    scores[run].setdefault(row.score, {})[row.class_name] = value
+        return scores
+
     def markdown(self) -> str:
         """The table in Markdown."""
         first, *others = map(_escaped, self.runs)
@@ -279,9 +288,9 @@ def _resampled_scores(trainings: list[ImageTotals], weights: Tensor) -> dict[Key
 
 def _resampled_difference(reason, low, high, p_value, bias, images) -> Difference:
     if not reason and not images >= MIN_IMAGES:
-        reason = f'{np.nan_to_num(images):.0f} images decide'
+        reason = f'{int(np.nan_to_num(images))} images decide'
     elif not reason and not abs(bias) <= MAX_BIAS:
-        reason = 'resamples are biased'
+        reason = 'biased resamples'
     return (
         Difference(np.nan, no_interval=reason) if reason else Difference(0, low, high, '', p_value)
     )
