@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..files import InputError
 from ..functional import checks
-from .image_totals import ImageTotals, score_tensors, scores
+from .image_totals import ImageTotals, scores, scores_of_sums
 from .intervals import CONFIDENCE, bootstrap, paired_means
 
 MIN_IMAGES = 5
@@ -249,16 +249,16 @@ def _differences(
     baseline, *others = groups
     if not others:
         return []
-    keys = list(_resampled_scores(baseline, torch.ones(1, len(strata), dtype=torch.float64)))
+    first, size = baseline[0], 3 * len(baseline[0].classes)
+    sizes = [len(trainings) * size for trainings in groups]
 
-    def statistic(weights: Tensor) -> Tensor:
-        first, *rest = (
-            torch.stack(list(_resampled_scores(trainings, weights).values()), 1)
-            for trainings in groups
-        )
-        return torch.cat([scores - first for scores in rest], 1)
+    def statistic(sums: Tensor) -> Tensor:
+        before, *after = (_resampled_scores(first, of_run) for of_run in sums.split(sizes, 1))
+        return torch.cat([of_run - before for of_run in after], 1)
 
-    result = bootstrap(statistic, strata, resamples, seed)
+    totals = torch.cat([training.matrix() for trainings in groups for training in trainings])
+    result = bootstrap(totals.coalesce(), statistic, strata, resamples, seed)
+    keys = _resampled_keys(first)
     numbers = np.stack([getattr(result, f.name) for f in fields(result)], 1)
     differences = []
     for trainings, of_run in zip(others, np.split(numbers, len(others))):
@@ -272,18 +272,28 @@ def _differences(
     return differences
 
 
-def _resampled_scores(trainings: list[ImageTotals], weights: Tensor) -> dict[Key, Tensor]:
-    """The scores whose intervals come from resamples, means over the trainings, ``(B,)``."""
-    totals: dict[Key, Tensor] = {}
-    for training in trainings:
-        means, per_class = score_tensors(training, weights)
-        columns = {(name, ''): value for name, value in means.items()}
-        if training.task == 'segmentation':
-            for kind, values in per_class.items():
-                columns |= {(kind, name): v for name, v in zip(training.classes, values.T)}
-        for key, value in columns.items():
-            totals[key] = totals.get(key, 0) + value / len(trainings)
-    return totals
+def _resampled_keys(totals: ImageTotals) -> list[Key]:
+    """Score and class of the columns of :func:`_resampled_scores`."""
+    keys = list(scores(totals))
+    return [key for key in keys if not key[1]] if totals.task == 'classification' else keys
+
+
+def _resampled_scores(totals: ImageTotals, sums: Tensor) -> Tensor:
+    """The scores whose intervals come from resamples, means over trainings, ``(B, K)``.
+
+    Args:
+        totals (ImageTotals): Those of any run.
+        sums (Tensor): ``(B, trainings * 3 * C)``: those of each training.
+    """
+    sums = sums.view(len(sums), -1, 3, len(totals.classes))
+    of_trainings = []
+    for training in sums.unbind(1):
+        means, per_class = scores_of_sums(totals, *training.unbind(1))
+        columns = [torch.stack(list(means.values()), 1)]
+        if totals.task == 'segmentation':
+            columns += per_class.values()
+        of_trainings.append(torch.cat(columns, 1))
+    return torch.stack(of_trainings).mean(0)
 
 
 def _resampled_difference(reason, low, high, p_value, bias, images) -> Difference:

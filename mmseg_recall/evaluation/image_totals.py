@@ -125,13 +125,14 @@ class ImageTotals:
         """
         if weights is None:
             weights = np.ones((1, self.num_images))
-        return self.weighted_sums(torch.from_numpy(np.asarray(weights, float))).numpy()
+        summed = self.matrix() @ torch.from_numpy(np.asarray(weights, float).T.copy())
+        return summed.view(3, len(self.classes), -1).transpose(1, 2).numpy()
 
-    def weighted_sums(self, weights: Tensor) -> Tensor:
-        """:meth:`sums` of a float64 tensor, differentiable."""
+    def matrix(self) -> Tensor:
+        """The totals as a sparse matrix, ``(3 C, n)`` float64."""
         size = len(self.classes)
         rows = np.concatenate([self.label + kind * size for kind in range(3)])
-        totals = torch.sparse_coo_tensor(
+        return torch.sparse_coo_tensor(
             torch.from_numpy(np.stack([rows, np.tile(self.image, 3)])),
             torch.from_numpy(
                 np.concatenate([self.true_positive, self.predicted, self.support]).astype(float)
@@ -139,7 +140,6 @@ class ImageTotals:
             (3 * size, self.num_images),
             check_invariants=True,
         )
-        return (totals @ weights.T).view(3, size, -1).transpose(1, 2)
 
 
 def scores(totals: ImageTotals, weights: np.ndarray | None = None) -> dict[tuple, np.ndarray]:
@@ -164,9 +164,8 @@ def scores(totals: ImageTotals, weights: np.ndarray | None = None) -> dict[tuple
         >>> {name: float(value[0]) for name, value in scores(totals).items() if name[1]}
         {('recall', 'robin'): 100.0, ('recall', 'ibis'): 50.0}
     """
-    if weights is None:
-        weights = np.ones((1, totals.num_images))
-    means, per_class = score_tensors(totals, torch.from_numpy(np.asarray(weights, float)))
+    sums = torch.from_numpy(totals.sums(weights)).unbind()
+    means, per_class = scores_of_sums(totals, *sums)
     percentages = {(name, ''): value.numpy() for name, value in means.items()}
     for kind, columns in per_class.items():
         for name, column in zip(totals.classes, columns.T):
@@ -174,20 +173,15 @@ def scores(totals: ImageTotals, weights: np.ndarray | None = None) -> dict[tuple
     return percentages
 
 
-def score_tensors(
-    totals: ImageTotals, weights: Tensor
+def scores_of_sums(
+    totals: ImageTotals, true_positive: Tensor, predicted: Tensor, support: Tensor
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """The scores of :func:`scores`, differentiable by the weights.
-
-    Args:
-        totals (ImageTotals): The totals of the images.
-        weights (Tensor): ``(B, n)`` float64.
+    """The scores of :func:`scores` from ``(B, C)`` sums over images, differentiable.
 
     Returns:
         tuple[dict[str, Tensor], dict[str, Tensor]]: The scores over classes, ``(B,)``, and those
         of each class, ``(B, C)``, by name.
     """
-    true_positive, predicted, support = totals.weighted_sums(weights)
     recall = _percent(true_positive, support)
     recalls = {name: 100 * mean for name, mean in recall_means(recall / 100).items()}
     accuracy = _percent(true_positive.sum(1), support.sum(1))

@@ -39,9 +39,13 @@ class Bootstrap:
 
 
 def bootstrap(
-    statistic: Callable[[Tensor], Tensor], strata: np.ndarray, resamples: int, seed: int
+    totals: Tensor,
+    statistic: Callable[[Tensor], Tensor],
+    strata: np.ndarray,
+    resamples: int,
+    seed: int,
 ) -> Bootstrap:
-    r"""BCa intervals of statistics of weighted images.
+    r"""BCa intervals of statistics of totals over images.
 
     From each stratum of :math:`n_h` images :math:`n_h - 1` are drawn with replacement and count
     :math:`n_h / (n_h - 1)` times, so that the variance has no bias, which matters where a stratum
@@ -59,8 +63,8 @@ def bootstrap(
     with ``images`` - 1 degrees of freedom for few.
 
     Args:
-        statistic (Callable): From ``(B, n)`` weights of the images, float64, to ``(B, K)``;
-            differentiable.
+        totals (Tensor): ``(D, n)`` float64, what each image adds; sparse or not.
+        statistic (Callable): From ``(B, D)`` sums over images to ``(B, K)``; differentiable.
         strata (numpy.ndarray): ``(n,)`` the stratum of each image, from 0 on, of two images or
             more.
         resamples (int): How often to draw.
@@ -75,19 +79,19 @@ def bootstrap(
         Bootstrap, 2015, Sec. 4.2.3 (t instead of 1.96).
 
     Example:
-        >>> images = torch.arange(20.0, dtype=torch.float64)[:, None]
-        >>> mean = lambda weights: weights @ images / weights.sum(1, keepdim=True)
-        >>> result = bootstrap(mean, np.zeros(20, int), resamples=500, seed=0)
+        >>> totals = torch.stack([torch.arange(20.0), torch.ones(20)]).double()
+        >>> mean = lambda sums: sums[:, :1] / sums[:, 1:]
+        >>> result = bootstrap(totals, mean, np.zeros(20, int), resamples=500, seed=0)
         >>> bool(result.low[0] < 9.5 < result.high[0])
         True
     """
-    weights = torch.ones(1, len(strata), dtype=torch.float64, requires_grad=True)
-    estimates = statistic(weights)[0]
-    influence = np.stack(
-        [torch.autograd.grad(e, weights, retain_graph=True)[0][0].numpy() for e in estimates]
-    )
-    influence -= _stratum_means(influence, strata)
-    drawn = np.concatenate([statistic(w).numpy() for w in _resampled(strata, resamples, seed)])
+    everything = (totals @ torch.ones(len(strata), 1, dtype=torch.float64)).T.requires_grad_()
+    estimates = statistic(everything)[0]
+    slopes = [torch.autograd.grad(e, everything, retain_graph=True)[0][0] for e in estimates]
+    influence = (totals.T @ torch.stack(slopes, 1)).T.numpy()
+    influence = influence - _stratum_means(influence, strata)
+    blocks = _resampled(strata, resamples, seed)
+    drawn = np.concatenate([statistic((totals @ w.T).T).numpy() for w in blocks])
     # Rounded, so that ties are ties.
     drawn, estimate = drawn.round(9), estimates.detach().numpy().round(9)
     squares = (influence**2).sum(1)
@@ -115,7 +119,8 @@ def _resampled(strata: np.ndarray, resamples: int, seed: int) -> Iterator[Tensor
     factor = torch.from_numpy((size / (size - 1))[strata])
     for begin in range(0, resamples, BLOCK):
         rows = min(BLOCK, resamples - begin)
-        chosen = order[start[stratum] + random.integers(size[stratum], size=(rows, len(stratum)))]
+        offset = random.random((rows, len(stratum))) * size[stratum]
+        chosen = order[start[stratum] + offset.astype(int)]
         chosen += len(strata) * np.arange(rows)[:, None]
         counts = np.bincount(chosen.ravel(), minlength=rows * len(strata))
         yield torch.from_numpy(counts.reshape(rows, -1)) * factor

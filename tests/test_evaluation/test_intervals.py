@@ -10,21 +10,22 @@ from scipy import stats
 from mmseg_recall.evaluation.intervals import bootstrap, paired_means
 
 
-def mean_and_square(images):
-    """Two statistics of weighted images: their mean, and its square."""
-    images = torch.from_numpy(images)
+def bootstrapped(images, strata=None, resamples=4000):
+    """Of two statistics: the mean of the images, and its square."""
+    totals = torch.from_numpy(np.stack([images, np.ones(len(images))]))
+    strata = np.zeros(len(images), int) if strata is None else strata
 
-    def statistic(weights):
-        mean = weights @ images / weights.sum(1)
-        return torch.stack([mean, mean**2], 1)
+    def statistic(sums):
+        mean = sums[:, :1] / sums[:, 1:]
+        return torch.cat([mean, mean**2], 1)
 
-    return statistic
+    return bootstrap(totals, statistic, strata, resamples, seed=0)
 
 
 def test_bca_equals_scipys():
     """Of a skewed sample, whose percentile interval lies elsewhere."""
     images = np.random.default_rng(0).lognormal(sigma=0.8, size=400)
-    ours = bootstrap(mean_and_square(images), np.zeros(400, int), resamples=8000, seed=0)
+    ours = bootstrapped(images, resamples=8000)
     for index, statistic in enumerate((np.mean, lambda x, axis: np.mean(x, axis) ** 2)):
         spans = {}
         for method in ('BCa', 'percentile'):
@@ -39,17 +40,17 @@ def test_bca_equals_scipys():
 def test_p_value_is_the_level_at_which_the_interval_touches_zero():
     """Of a symmetric sample it is that of the t test."""
     images = np.random.default_rng(1).normal(0.2, size=300)
-    result = bootstrap(mean_and_square(images), np.zeros(300, int), resamples=8000, seed=0)
+    result = bootstrapped(images, resamples=8000)
     assert result.p_value[0] == pytest.approx(stats.ttest_1samp(images, 0).pvalue, rel=0.3)
     assert (result.p_value[0] < 0.05) == (result.low[0] > 0)
 
 
 def test_variance_within_strata_of_two_and_three_images():
-    """As wide as the unbiased variances say: drawing all images of a stratum would be too narrow."""
+    """As wide as the unbiased variances say: to draw as many as there are would be too narrow."""
     random = np.random.default_rng(0)
     strata = np.sort(np.repeat(np.arange(300), random.integers(2, 4, 300)))
     images = random.normal(size=len(strata)) + 5 * random.normal(size=300)[strata]
-    result = bootstrap(mean_and_square(images), strata, resamples=4000, seed=0)
+    result = bootstrapped(images, strata)
     variance = 0
     for stratum in range(300):
         own = images[strata == stratum]
@@ -62,9 +63,9 @@ def test_few_images_decide():
     """One image in 100 differs: nothing is known of how often that happens."""
     images = np.zeros(100)
     images[:3] = 1
-    result = bootstrap(mean_and_square(images), np.zeros(100, int), resamples=500, seed=0)
+    result = bootstrapped(images)
     assert result.images[0] == pytest.approx(3, abs=0.2)
-    result = bootstrap(mean_and_square(images * 0), np.zeros(100, int), resamples=500, seed=0)
+    result = bootstrapped(images * 0)
     assert np.isnan(result.images[0])
 
 
@@ -72,7 +73,7 @@ def test_bias_in_standard_deviations():
     """The square of a mean of 0 is high by its variance, and so are resamples."""
     images = np.random.default_rng(0).normal(size=100)
     images -= images.mean()
-    result = bootstrap(mean_and_square(images), np.zeros(100, int), resamples=4000, seed=0)
+    result = bootstrapped(images)
     assert abs(result.bias[0]) < 0.1
     # A chi-squared of one degree of freedom: mean 1, standard deviation sqrt(2).
     assert result.bias[1] == pytest.approx(2**-0.5, rel=0.1)
