@@ -18,7 +18,7 @@ from ..functional import checks
 from .image_totals import ImageTotals, scores, scores_of_sums
 from .intervals import CONFIDENCE, bootstrap, paired_means
 
-MIN_IMAGES = 5
+MIN_IMAGES = 3
 """Images of equal influence that must decide a difference, or it has no interval."""
 
 MAX_BIAS = 0.25

@@ -96,10 +96,11 @@ def read_groups(args: argparse.Namespace) -> dict[str, list[RunResults]]:
     from mmseg_recall.evaluation.run_results import read_run, run_names
     from mmseg_recall.files import InputError
 
-    groups = [(name, [folder]) for name, folder in zip(run_names(args.runs), args.runs)]
-    groups += [(name, folders) for name, *folders in args.group]
-    if not groups:
+    if not args.runs and not args.group:
         raise InputError('expected the folder of a run, or --group NAME RUN_DIR..., but got none')
+    names = run_names(args.runs) if args.runs else []
+    groups = [(name, [folder]) for name, folder in zip(names, args.runs)]
+    groups += [(name, folders) for name, *folders in args.group]
     names = [name for name, _ in groups]
     for name, folders in groups:
         if not folders or names.count(name) > 1:
@@ -114,7 +115,7 @@ def read_groups(args: argparse.Namespace) -> dict[str, list[RunResults]]:
 
 
 def draw(comparison: Comparison, runs: dict[str, RunResults], folder: Path) -> list[Section]:
-    """Write the figures for which the runs have the data, of the first training of each."""
+    """Write the figures for which the first trainings of the runs have the data."""
     from mmseg_recall.visualization import Section, plot_per_class
 
     bars = plot_per_class(comparison.per_class(), folder / 'per_class.png')
@@ -140,7 +141,10 @@ def overlays(runs: dict[str, RunResults], folder: Path) -> Section:
         first.examples.palette,
         folder / 'overlays.png',
     )
-    text = 'The first validation images. Ignored pixels of the truth are left uncoloured.'
+    text = (
+        'The first validation images, predicted by the first training of each run. Ignored pixels '
+        'of the truth are left uncoloured.'
+    )
     return Section('Predictions', text, {'all runs': path})
 
 
@@ -156,7 +160,10 @@ def likelihoods(runs: dict[str, RunResults], folder: Path) -> Section:
         folder / 'marginal_likelihood.png',
         counts.counts if counts else None,
     )
-    text = 'The mean predicted score of each class over the validation images.'
+    text = (
+        'The mean predicted score of each class over the validation images, of the first training '
+        'of each run.'
+    )
     return Section('Marginal likelihood', text, {'all runs': path})
 
 
@@ -178,8 +185,9 @@ def recall_weights(runs: dict[str, RunResults], folder: Path) -> list[Section]:
             path = folder / f'recall_weights_{len(figures) + 1}.png'
             figures[name] = plot_recall_weights(weights, shares, path)
     text = (
-        'What RecallWeightsHook logged: 1 - recall of each class in training, divided by the sum '
-        'over the classes. Shares in the legend are of the validation images.'
+        'What RecallWeightsHook logged in the first training of each run: 1 - recall of each class '
+        'in training, divided by the sum over the classes. Shares in the legend are of the '
+        'validation images.'
     )
     return [Section('Recall weights over the training', text, figures)] if figures else []
 
