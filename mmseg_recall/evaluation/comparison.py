@@ -16,7 +16,7 @@ from torch import Tensor
 from ..files import InputError
 from ..functional import checks
 from .image_totals import ImageTotals, scores, scores_of_sums
-from .intervals import CONFIDENCE, bootstrap, paired_means
+from .intervals import CONFIDENCE, Bootstrap, bootstrap, paired_means
 
 MIN_IMAGES = 3
 """Images of equal influence that must decide a difference, or it has no interval."""
@@ -118,7 +118,7 @@ class Comparison:
             f'{drawn}; for the recall of a class adjusted Wald), or why none is valid. They do not '
             f'say how much another seed would change. * marks what is significant after '
             f"Benjamini and Hochberg's correction for the {tests} tests of the table: of the marks "
-            f'about {100 - CONFIDENCE} % are there by chance.'
+            f'at most about {100 - CONFIDENCE} % are there by chance.'
         )
 
     def per_class(self) -> dict[str, dict[str, dict[str, float]]]:
@@ -138,9 +138,8 @@ class Comparison:
             heading += [run, f'{run} - {first}']
         lines = [heading, ['---', '---', *['---:'] * (len(heading) - 2)]]
         for row in self.rows:
-            first, *others = row.texts
-            cells = [row.score, _escaped(row.class_name), first]
-            for text, difference in zip(others, row.differences):
+            cells = [row.score, _escaped(row.class_name), row.texts[0]]
+            for text, difference in zip(row.texts[1:], row.differences):
                 cells += [text, interval(difference)]
             lines.append(cells)
         table = '\n'.join(f'| {" | ".join(cells)} |' for cells in lines)
@@ -214,18 +213,22 @@ def compare(
         name: [run] if isinstance(run, ImageTotals) else list(run) for name, run in runs.items()
     }
     _check(groups)
-    values = [[scores(training) for training in trainings] for trainings in groups.values()]
-    first = next(iter(groups.values()))[0]
-    strata, within_classes = _strata(first)
-    differences = _differences(list(groups.values()), strata, within_classes, resamples, seed)
+    trainings = list(groups.values())
+    values = [[scores(training) for training in of_run] for of_run in trainings]
+    keys = list(values[0][0])
+    strata, within_classes = _strata(trainings[0][0])
+    differences: list[dict[Key, Difference]] = []
+    if len(trainings) > 1:
+        resampled = _resampled(trainings, strata, resamples, seed)
+        differences = _differences(trainings, keys, resampled, within_classes)
     rows = []
-    for key in scores(first):
-        of_runs = [np.array([of_one[key].item() for of_one in run]) for run in values]
+    for key in keys:
+        of_runs = [np.array([of_one[key].item() for of_one in of_run]) for of_run in values]
         means = [of_run.mean().item() for of_run in of_runs]
         deviations = [of.std(ddof=1).item() if len(of) > 1 else np.nan for of in of_runs]
         spans = [replace(d[key], value=mean - means[0]) for mean, d in zip(means[1:], differences)]
-        rows.append(Row(*key, means, spans, deviations))
-    sizes = [len(trainings) for trainings in groups.values()]
+        rows.append(Row(key[0], key[1], means, spans, deviations))
+    sizes = [len(of_run) for of_run in trainings]
     return Comparison(list(groups), len(strata), resamples, _marked(rows), sizes, within_classes)
 
 
@@ -238,44 +241,19 @@ def _strata(totals: ImageTotals) -> tuple[np.ndarray, bool]:
     return np.zeros(totals.num_images, int), False
 
 
-def _differences(
-    groups: list[list[ImageTotals]],
-    strata: np.ndarray,
-    within_classes: bool,
-    resamples: int,
-    seed: int,
-) -> list[dict[Key, Difference]]:
-    """The interval of each run's difference from the first, by score and class."""
-    baseline, *others = groups
-    if not others:
-        return []
-    first, size = baseline[0], 3 * len(baseline[0].classes)
-    sizes = [len(trainings) * size for trainings in groups]
+def _resampled(
+    runs: list[list[ImageTotals]], strata: np.ndarray, resamples: int, seed: int
+) -> Bootstrap:
+    """Intervals of the differences of all runs from the first, one after the other."""
+    first = runs[0][0]
+    sizes = [len(trainings) * 3 * len(first.classes) for trainings in runs]
 
     def statistic(sums: Tensor) -> Tensor:
         before, *after = (_resampled_scores(first, of_run) for of_run in sums.split(sizes, 1))
         return torch.cat([of_run - before for of_run in after], 1)
 
-    totals = torch.cat([training.matrix() for trainings in groups for training in trainings])
-    result = bootstrap(totals.coalesce(), statistic, strata, resamples, seed)
-    keys = _resampled_keys(first)
-    numbers = np.stack([getattr(result, f.name) for f in fields(result)], 1)
-    differences = []
-    for trainings, of_run in zip(others, np.split(numbers, len(others))):
-        reasons = _no_interval(baseline + trainings, within_classes)
-        of_keys = {
-            key: _resampled_difference(reasons.get(key, ''), *row) for key, row in zip(keys, of_run)
-        }
-        if baseline[0].task == 'classification':
-            of_keys |= _recall_differences(baseline, trainings)
-        differences.append(of_keys)
-    return differences
-
-
-def _resampled_keys(totals: ImageTotals) -> list[Key]:
-    """Score and class of the columns of :func:`_resampled_scores`."""
-    keys = list(scores(totals))
-    return [key for key in keys if not key[1]] if totals.task == 'classification' else keys
+    totals = torch.cat([training.matrix() for trainings in runs for training in trainings])
+    return bootstrap(totals.coalesce(), statistic, strata, resamples, seed)
 
 
 def _resampled_scores(totals: ImageTotals, sums: Tensor) -> Tensor:
@@ -296,14 +274,31 @@ def _resampled_scores(totals: ImageTotals, sums: Tensor) -> Tensor:
     return torch.stack(of_trainings).mean(0)
 
 
-def _resampled_difference(reason, low, high, p_value, bias, images) -> Difference:
+def _differences(
+    runs: list[list[ImageTotals]], keys: list[Key], resampled: Bootstrap, within_classes: bool
+) -> list[dict[Key, Difference]]:
+    """How sure each run's difference from the first is, by score and class."""
+    baseline, *others = runs
+    classification = baseline[0].task == 'classification'
+    numbers = np.stack([getattr(resampled, f.name) for f in fields(resampled)], 1)
+    differences = []
+    for trainings, of_run in zip(others, np.split(numbers, len(others))):
+        reasons = _no_interval(baseline + trainings, within_classes)
+        of_keys = _recall_differences(baseline, trainings) if classification else {}
+        for key, row in zip([key for key in keys if key not in of_keys], of_run):
+            of_keys[key] = _resampled_difference(reasons.get(key, ''), *row)
+        differences.append(of_keys)
+    return differences
+
+
+def _resampled_difference(reason: str, low, high, p_value, bias, images) -> Difference:
     if not reason and not images >= MIN_IMAGES:
         reason = f'{int(np.nan_to_num(images))} images decide'
-    elif not reason and not abs(bias) <= MAX_BIAS:
+    if not reason and not abs(bias) <= MAX_BIAS:
         reason = 'biased resamples'
-    return (
-        Difference(np.nan, no_interval=reason) if reason else Difference(0, low, high, '', p_value)
-    )
+    if reason:
+        return Difference(np.nan, no_interval=reason)
+    return Difference(np.nan, low, high, p_value=p_value)
 
 
 def _no_interval(trainings: list[ImageTotals], within_classes: bool) -> dict[Key, str]:
@@ -341,12 +336,14 @@ def _recall_differences(
 ) -> dict[Key, Difference]:
     """Differences of each class's recall in classification."""
     before, after = (np.mean([t.correct() for t in run], 0) for run in (baseline, trainings))
-    spans = np.stack(paired_means(after - before, baseline[0].labels()))
-    spans[:2] *= 100
-    return {
-        ('recall', name): Difference(0, low, high, '', p_value)
-        for name, low, high, p_value in zip(baseline[0].classes, *spans)
-    }
+    present, strata = np.unique(baseline[0].labels(), return_inverse=True)
+    low, high, p_value = paired_means(after - before, strata)
+    differences = {('recall', name): Difference(np.nan) for name in baseline[0].classes}
+    for row, label in enumerate(present):
+        differences['recall', baseline[0].classes[label]] = Difference(
+            np.nan, 100 * low[row], 100 * high[row], p_value=p_value[row]
+        )
+    return differences
 
 
 def _marked(rows: list[Row]) -> list[Row]:

@@ -171,6 +171,14 @@ def test_reasons_in_segmentation():
         assert found[mean, ''] == 'a class is in 7 images'
 
 
+def test_class_without_images():
+    labels = [0] * 30 + [1] * 30
+    random = np.random.default_rng(0)
+    runs = [ImageTotals.of_labels(list('abc'), labels, random.integers(0, 2, 60)) for _ in '12']
+    row = by_key(compare(dict(a=runs[0], b=runs[1]), resamples=50))['recall', 'c']
+    assert np.isnan([*row.values, row.differences[0].value, row.differences[0].p_value]).all()
+
+
 def test_biased_resamples():
     """Half of 300 classes swing between 50 and 100 %: what is lost in a mean of logarithms."""
     labels = np.repeat(np.arange(300), 24)
