@@ -25,7 +25,7 @@ MAX_BIAS = 0.25
 """Bias of the resamples in their standard deviations above which there is no interval."""
 
 MIN_CLASS_IMAGES = 20
-"""Images that must have a class, or it has no interval where images are drawn from all."""
+"""Images that each class must be in, or means have no interval where images are drawn from all."""
 
 MIN_RECALLED = 10
 """Images in which each class must be recalled, or geometric and harmonic mean have no interval."""
@@ -115,10 +115,11 @@ class Comparison:
         return (
             f'{text} Differences are from {self.runs[0]}; in brackets their {CONFIDENCE} % '
             f'intervals over the choice of images (BCa bootstrap, {self.resamples} resamples of '
-            f'{drawn}; for the recall of a class adjusted Wald), or why none is valid. They do not '
-            f'say how much another seed would change. * marks what is significant after '
-            f"Benjamini and Hochberg's correction for the {tests} tests of the table: of the marks "
-            f'at most about {100 - CONFIDENCE} % are there by chance.'
+            f"{drawn}; adjusted Wald for a class's recall in classification), or why none is valid. "
+            f"* marks what is significant after Benjamini and Hochberg's correction for the {tests} "
+            f'tests of the table: at most about {100 - CONFIDENCE} % of the marks are there by '
+            'chance. Intervals and marks hold for these trainings; they do not say how much another '
+            'seed would change.'
         )
 
     def per_class(self) -> dict[str, dict[str, dict[str, float]]]:
@@ -177,8 +178,8 @@ def compare(
     - the lowest recall;
     - geometric and harmonic mean where a class is recalled in fewer than :data:`MIN_RECALLED`
       images;
-    - a class of fewer than :data:`MIN_CLASS_IMAGES` images, and means over classes with such a
-      class, where images are drawn from all;
+    - means over classes one of which is in fewer than :data:`MIN_CLASS_IMAGES` images, where images
+      are drawn from all;
     - what fewer than :data:`MIN_IMAGES` images decide, or whose resamples are off by more than
       :data:`MAX_BIAS` of their standard deviation.
 
@@ -293,7 +294,7 @@ def _differences(
 
 def _resampled_difference(reason: str, low, high, p_value, bias, images) -> Difference:
     if not reason and not images >= MIN_IMAGES:
-        reason = f'{int(np.nan_to_num(images))} images decide'
+        reason = f'only {int(np.nan_to_num(images))} images decide'
     if not reason and not abs(bias) <= MAX_BIAS:
         reason = 'biased resamples'
     if reason:
@@ -317,10 +318,6 @@ def _no_interval(trainings: list[ImageTotals], within_classes: bool) -> dict[Key
     if within_classes:
         return reasons
     images, found = support[0], np.minimum(support[0], predicted.min(0))
-    for kind, of_classes in dict(IoU=images, Acc=images, precision=found).items():
-        for name, number in zip(first.classes, of_classes):
-            if number < MIN_CLASS_IMAGES:
-                reasons[kind, name] = f'in {number} images'
     of_means = {name: images[labels] for name, labels in first.groups.items()}
     of_means |= {'mIoU': images[present | ever_predicted], 'mean precision': found[ever_predicted]}
     of_recalls = ('mAcc', 'mean recall', 'gmean recall', 'hmean recall')
@@ -424,12 +421,12 @@ def interval(difference: Difference) -> str:
         >>> interval(Difference(1.5, 0.25, 2.75, clear=True))
         '+1.50 [+0.25, +2.75] *'
         >>> interval(Difference(1.5, no_interval='a minimum'))
-        '+1.50 (a minimum)'
+        '+1.50 (no interval: a minimum)'
     """
     if np.isnan(difference.value):
         return '-'
     if difference.no_interval:
-        return f'{difference.value:+.2f} ({difference.no_interval})'
+        return f'{difference.value:+.2f} (no interval: {difference.no_interval})'
     star = ' *' if difference.clear else ''
     return f'{difference.value:+.2f} [{difference.low:+.2f}, {difference.high:+.2f}]{star}'
 

@@ -14,7 +14,7 @@ from torch import Tensor
 CONFIDENCE = 95
 """Confidence of the intervals, in percent."""
 
-BLOCK = 250
+BLOCK = 100
 """Resamples drawn at a time, so that the memory does not grow with their number."""
 
 

@@ -166,8 +166,8 @@ def test_reasons_in_segmentation():
     rows = by_key(compare(dict(a=runs[0], b=runs[1]), resamples=300))
     found = {key: row.differences[0].no_interval for key, row in rows.items()}
     for kind, mean in (('IoU', 'mIoU'), ('Acc', 'mAcc'), ('precision', 'mean precision')):
-        assert found[kind, 'a'] == '' and found[kind, 'c'] == 'in 7 images'
-        assert found[kind, 'b'] == '2 images decide'
+        assert found[kind, 'a'] == ''
+        assert found[kind, 'b'] == 'only 2 images decide'
         assert found[mean, ''] == 'a class is in 7 images'
 
 
@@ -398,7 +398,7 @@ TABLE = Comparison(
             [1.25, np.nan],
         ),
         Row('IoU', 'pole, thin', [10.0, 9.0], [Difference(-1.0, -3.0, 1.0, '', 0.3)]),
-        Row('IoU', 'sky', [10.0, 9.0], [Difference(-1.0, no_interval='in 3 images')]),
+        Row('IoU', 'sky', [10.0, 9.0], [Difference(-1.0, no_interval='2 images decide')]),
     ],
     [3, 1],
 )
@@ -412,7 +412,7 @@ def test_markdown():
         '| mIoU |  | 40.00 ± 1.25 | 45.68 | +5.68 [+1.00, +9.25] * |',
     ]
     assert lines[3] == '| IoU | pole, thin | 10.00 | 9.00 | -1.00 [-3.00, +1.00] |'
-    assert lines[4] == '| IoU | sky | 10.00 | 9.00 | -1.00 (in 3 images) |'
+    assert lines[4] == '| IoU | sky | 10.00 | 9.00 | -1.00 (no interval: 2 images decide) |'
     note = lines[6]
     for text in ('9 validation images', '100 resamples', '(CE 3, Recall|x 1)', 'the 2 tests'):
         assert text in note
@@ -440,7 +440,7 @@ def test_csv_parses():
     assert rows[0]['deviation'] == '1.2500' and rows[1]['deviation'] == ''
     assert [row['significant'] for row in rows[1::2]] == ['True', 'False', '']
     assert rows[3]['class'] == 'pole, thin'
-    assert rows[5]['no_interval'] == 'in 3 images' and rows[5]['low'] == ''
+    assert rows[5]['no_interval'] == '2 images decide' and rows[5]['low'] == ''
 
 
 def test_a_single_run_has_no_differences():

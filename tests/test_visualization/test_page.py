@@ -54,7 +54,7 @@ def test_has_every_name_and_number_and_needs_no_other_file(tmp_path):
         assert set(row.texts) <= set(page.shown)
         assert {interval(difference) for difference in row.differences} <= set(page.shown)
     assert any('±' in text for text in page.shown) and any('*' in text for text in page.shown)
-    assert '(a minimum)' in text
+    assert '(no interval: a minimum)' in text
     assert comparison.note in page.shown and 'How to <read> them.' in page.shown
     expected = f'data:image/png;base64,{base64.b64encode(figure.read_bytes()).decode()}'
     assert page.loaded == [expected, expected]
