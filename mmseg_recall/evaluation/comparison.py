@@ -115,11 +115,11 @@ class Comparison:
         return (
             f'{text} Differences are from {self.runs[0]}; in brackets their {CONFIDENCE} % '
             f'intervals over the choice of images (BCa bootstrap, {self.resamples} resamples of '
-            f"{drawn}; adjusted Wald for a class's recall in classification), or why none is valid. "
-            f"* marks what is significant after Benjamini and Hochberg's correction for the {tests} "
-            f'tests of the table: at most about {100 - CONFIDENCE} % of the marks are there by '
-            'chance. Intervals and marks hold for these trainings; they do not say how much another '
-            'seed would change.'
+            f"{drawn}; adjusted Wald for a class's recall in classification), or why none is "
+            "valid. * marks what is significant after Benjamini and Hochberg's correction for the "
+            f'{tests} tests of the table: at most about {100 - CONFIDENCE} % of the marks are '
+            'there by chance. Intervals and marks hold for these trainings; they do not say how '
+            'much another seed would change.'
         )
 
     def per_class(self) -> dict[str, dict[str, dict[str, float]]]:
