@@ -173,7 +173,8 @@ def compare(
     data set is balanced (no class has more than twice the images of another), else from all images.
     The recall of a class in classification has an interval in closed form, see
     :func:`mmseg_recall.evaluation.intervals.paired_means`. In simulations these intervals hold the
-    true difference at least 90 times in 100. There is none for
+    true difference at least 90 times in 100, where images are independent of each other (frames of
+    one video are not: there they are too narrow). There is none for
 
     - the lowest recall;
     - geometric and harmonic mean where a class is recalled in fewer than :data:`MIN_RECALLED`
