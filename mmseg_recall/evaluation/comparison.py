@@ -221,7 +221,7 @@ def compare(
     strata, within_classes = _strata(trainings[0][0])
     differences: list[dict[Key, Difference]] = []
     if len(trainings) > 1:
-        resampled = _resampled(trainings, strata, resamples, seed)
+        resampled = _bootstrapped(trainings, strata, resamples, seed)
         differences = _differences(trainings, keys, resampled, within_classes)
     rows = []
     for key in keys:
@@ -243,7 +243,7 @@ def _strata(totals: ImageTotals) -> tuple[np.ndarray, bool]:
     return np.zeros(totals.num_images, int), False
 
 
-def _resampled(
+def _bootstrapped(
     runs: list[list[ImageTotals]], strata: np.ndarray, resamples: int, seed: int
 ) -> Bootstrap:
     """Intervals of the differences of all runs from the first, one after the other."""
