@@ -41,6 +41,7 @@ toc_object_entries_show_parents = 'hide'
 napoleon_use_rtype = False
 napoleon_custom_sections = ['Reference']
 
+pygments_dark_style = 'github-dark'
 html_theme = 'furo'
 html_title = f'mmseg-recall {version}'
 html_static_path = ['_static', str(Path(*mathjax.__path__, 'static/mathjax/es5/tex-svg.js'))]
@@ -55,5 +56,18 @@ mathjax3_config = dict(options=dict(enableMenu=False))
 html_theme_options = dict(source_repository=REPOSITORY, source_branch='main', source_directory='')
 
 
+def without_module(app, what, name, obj, options, lines):
+    """What a package's docstring says is for readers of the code; each page has its own opening."""
+    if what == 'module':
+        lines.clear()
+
+
+def without_fields(app, what, name, obj, skip, options):
+    """A named tuple's fields, which only say that they are fields."""
+    return True if (obj.__doc__ or '').startswith('Alias for field') else None
+
+
 def setup(app):
     app.connect('builder-inited', lambda app: generate.write_pages(ROOT))
+    app.connect('autodoc-process-docstring', without_module)
+    app.connect('autodoc-skip-member', without_fields)

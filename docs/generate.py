@@ -72,7 +72,7 @@ def models(root: Path) -> str:
         text += [
             f'## {title.strip("# ")}',
             f'Data, commands and results: [{folder.name}](../configs/{folder.name}/README.md).',
-            table(['Config', 'Parameters', 'Classes', 'Loss'], rows),
+            table(['Config', 'Loss', 'Classes', 'Parameters'], rows),
         ]
     return '\n\n'.join(text)
 
@@ -89,9 +89,9 @@ def _model(path: Path) -> list[str]:
     parameters = sum(parameter.numel() for parameter in model.parameters())
     return [
         f'[{path.stem}](../configs/{path.parent.name}/{path.name})',
-        f'{parameters / 1e6:.2f} M',
-        str(head.num_classes),
         ', '.join(dict.fromkeys(_losses(cfg.model.to_dict()))),
+        str(head.num_classes),
+        f'{parameters / 1e6:.2f} M',
     ]
 
 
