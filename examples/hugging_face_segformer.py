@@ -1,6 +1,6 @@
 """RecallLoss for SegFormer of Hugging Face's transformers, through ``Trainer``.
 
-Needs ``pip install mmseg-recall transformers accelerate``. The model is a small one with random
+Needs this package and ``pip install transformers accelerate``. The model is a small one with random
 weights, so that nothing is downloaded; yours comes from ``from_pretrained``.
 """
 

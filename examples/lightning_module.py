@@ -1,6 +1,6 @@
 """Losses for long-tailed classification in a module of Lightning.
 
-Needs ``pip install mmseg-recall lightning``.
+Needs this package and ``pip install lightning``.
 """
 
 import argparse

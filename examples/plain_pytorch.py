@@ -1,6 +1,6 @@
 """RecallLoss in a training loop of plain PyTorch.
 
-Needs ``pip install mmseg-recall``: torch and numpy, nothing else.
+Needs this package, torch and numpy, nothing else.
 """
 
 import argparse

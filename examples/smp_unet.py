@@ -1,7 +1,7 @@
 """RecallLoss and SoftIoULoss for a model of segmentation_models.pytorch.
 
-Needs ``pip install mmseg-recall segmentation-models-pytorch``. ``encoder_weights=None`` downloads
-nothing; take ``'imagenet'`` for a real training.
+Needs this package and ``pip install segmentation-models-pytorch``. ``encoder_weights=None``
+downloads nothing; take ``'imagenet'`` for a real training.
 """
 
 import argparse
