@@ -1,10 +1,13 @@
 # `make demo` and `make test` need make and Python 3.10 or later, nothing else.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-classification test test-openmmlab lint benchmark clean distclean
+.PHONY: help demo demo-classification test test-openmmlab test-examples lint docs docs-linkcheck \
+	benchmark clean distclean
 
 VENV := .venv
 OPENMMLAB := .venv-openmmlab
+EXAMPLES := .venv-examples
+DOCS := .venv-docs
 RUN := $(VENV)/bin/python
 
 # $(call search,candidates,condition): the first of the candidates that runs and fulfils it.
@@ -13,6 +16,8 @@ search = $(shell for p in $(1); do \
 
 # Another interpreter: make test PYTHON=/path/to/python
 PYTHON ?= $(call search,python3 python3.13 python3.12 python3.11 python3.10,sys.version_info >= (3, 10))
+# Sphinx and transformers want a later one.
+PYTHON_RECENT ?= $(call search,python3 python3.13 python3.12 python3.11,sys.version_info >= (3, 11))
 # OpenMMLab's last releases have wheels for Python 3.11 at most.
 PYTHON311 ?= $(call search,python3.11 python3,sys.version_info[:2] == (3, 11))
 
@@ -46,6 +51,16 @@ $(OPENMMLAB)/.installed: requirements/openmmlab-lock.txt setup.py
 	@$(OPENMMLAB)/bin/python -m pip install --no-build-isolation --no-deps mmcv==2.1.0
 	$(call finish,$(OPENMMLAB))
 
+$(EXAMPLES)/.installed: requirements/examples-lock.txt setup.py
+	$(call new_venv,$(EXAMPLES),$(PYTHON_RECENT),Python 3.11 or later,PYTHON_RECENT)
+	@$(EXAMPLES)/bin/python -m pip install --requirement requirements/examples-lock.txt
+	$(call finish,$(EXAMPLES))
+
+$(DOCS)/.installed: requirements/docs-lock.txt requirements/lock.txt setup.py
+	$(call new_venv,$(DOCS),$(PYTHON_RECENT),Python 3.11 or later,PYTHON_RECENT)
+	@$(DOCS)/bin/python -m pip install --requirement requirements/docs-lock.txt
+	$(call finish,$(DOCS))
+
 help:  ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 30
 
@@ -61,10 +76,21 @@ test: $(VENV)/.installed  ## Run the tests
 test-openmmlab: $(OPENMMLAB)/.installed  ## Run the tests with OpenMMLab's own last releases
 	@OMP_NUM_THREADS=1 $(OPENMMLAB)/bin/python -m pytest --numprocesses 2
 
+# tests/conftest.py imports MMEngine, which this environment must not have.
+test-examples: $(EXAMPLES)/.installed  ## Run the examples for other frameworks, without any mm* package
+	@OMP_NUM_THREADS=1 $(EXAMPLES)/bin/python -m pytest --noconftest tests/test_examples.py
+
 lint: $(VENV)/.installed  ## Check style and types
 	@$(RUN) -m ruff check
 	@$(RUN) -m ruff format --check
 	@$(RUN) -m mypy
+
+docs: $(DOCS)/.installed  ## Build the site into build/site; a broken link inside it is an error
+	@$(DOCS)/bin/python -m sphinx -W --keep-going -q -c docs . build/site
+	@echo "Open build/site/index.html"
+
+docs-linkcheck: $(DOCS)/.installed  ## Ask every other site that the pages link to (needs the internet)
+	@$(DOCS)/bin/python -m sphinx -W --keep-going -q -b linkcheck -c docs . build/linkcheck
 
 benchmark: $(VENV)/.installed  ## Run every script of tools/benchmarks, into work_dirs/benchmarks
 	@for script in tools/benchmarks/[a-z]*.py; do \
@@ -73,8 +99,8 @@ benchmark: $(VENV)/.installed  ## Run every script of tools/benchmarks, into wor
 	done
 
 clean:  ## Remove caches and build leftovers
-	@rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	@rm -rf build dist docs/generated *.egg-info .pytest_cache .mypy_cache .ruff_cache
 	@find . -path './.venv*' -prune -o -name __pycache__ -type d -exec rm -rf {} +
 
 distclean: clean  ## Remove the environments too
-	@rm -rf $(VENV) $(VENV).unfinished $(OPENMMLAB) $(OPENMMLAB).unfinished
+	@for venv in $(VENV) $(OPENMMLAB) $(EXAMPLES) $(DOCS); do rm -rf $$venv $$venv.unfinished; done

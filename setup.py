@@ -9,6 +9,7 @@ from setuptools import find_packages, setup
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
+REPOSITORY = 'https://github.com/OWNER/mmseg-recall'
 # The demo's data: a project of its own, that its configs name in `custom_imports`.
 TOY_STREETS = 'mmseg_recall_toy_streets'
 MIM_FILES = ('configs', 'tools', 'model-index.yml')
@@ -89,6 +90,7 @@ with tempfile.TemporaryDirectory() as build_folder:
         description='RecallLoss and relatives for MMSegmentation and MMPretrain',
         long_description=(ROOT / 'README.md').read_text(encoding='utf-8'),
         long_description_content_type='text/markdown',
+        url=REPOSITORY,
         license='Apache-2.0',
         keywords='semantic segmentation, long-tailed classification, class imbalance, loss',
         classifiers=[

@@ -42,7 +42,7 @@ def long_tail_subset(
 
     Args:
         labels: The labels of all images.
-        num_classes: C.
+        num_classes: The number of classes C.
         imbalance_factor: See :func:`long_tail_counts`.
         seed: The seed of the random choice.
 

@@ -34,9 +34,9 @@ def class_totals(
 
     .. math::
         N_c &= \#\{n \in V : y_n = c\} &
-        TP_c &= \#\{n \in V : y_n = c = \arg\max_j z_{nj}\} &
-        M_c &= \#\{n \in V : \arg\max_j z_{nj} = c\} \\
+        TP_c &= \#\{n \in V : y_n = c = \arg\max_j z_{nj}\} \\
         S_c &= \sum_{y_n = c} -w_n \log p_{n c} &
+        M_c &= \#\{n \in V : \arg\max_j z_{nj} = c\} \\
         I_c &= \sum_{y_n = c} w_n p_{n c} &
         P_c &= \sum_{n \in V} w_n p_{n c} \\
         F_c &= \sum_{y_n = c} -w_n (1 - p_{n c})^\gamma \log p_{n c}
@@ -100,7 +100,7 @@ def class_totals(
 def select_totals(
     fields: Iterable[str], logits: Tensor, target: Tensor, *, backend: Backend = 'auto', **options
 ) -> ClassTotals:
-    """:func:`class_totals` for a loss that reads only ``fields``: the others cost nothing."""
+    """:func:`.class_totals` for a loss that reads only ``fields``: the others cost nothing."""
     checked = checked_options(logits, target, fields, **options)
     return BACKENDS[_choose(backend, checked)](logits, target, checked)
 
@@ -113,8 +113,8 @@ def position_cross_entropy(
     Args:
         logits: ``(N, C)`` or ``(N, C, d1, ...)``, of the target's or a lower resolution.
         target: Labels, ``(N)`` or ``(N, d1, ...)``.
-        backend: As in :func:`class_totals`.
-        **options: Those of :func:`class_totals`, except ``focal_gamma``. Positions of weight 0 do
+        backend: As in :func:`.class_totals`.
+        **options: Those of :func:`.class_totals`, except ``focal_gamma``. Positions of weight 0 do
             not count; other weights change nothing.
 
     Returns:
@@ -132,12 +132,12 @@ def position_cross_entropy(
 def position_losses(logits: Tensor, target: Tensor, **options) -> tuple[Tensor, Tensor]:
     """The cross entropy of each position, or with ``focal_gamma`` its focal loss, and its class.
 
-    Plain autograd at the target's resolution, where :func:`class_totals` needs less memory.
+    Plain autograd at the target's resolution, where :func:`.class_totals` needs less memory.
 
     Args:
         logits: ``(N, C)`` or ``(N, C, d1, ...)``, of the target's or a lower resolution.
         target: Labels, ``(N)`` or ``(N, d1, ...)``.
-        **options: Those of :func:`class_totals`, except ``backend``.
+        **options: Those of :func:`.class_totals`, except ``backend``.
 
     Returns:
         The losses times the position weights, 0 where a position does not count, float32 or
@@ -165,7 +165,7 @@ def checked_options(
     focal_gamma: float | None = None,
     align_corners: bool = False,
 ) -> Options:
-    """Check the arguments of :func:`class_totals`."""
+    """Check the arguments of :func:`.class_totals`."""
     checks.logits_and_target(logits, target)
     num_classes = logits.shape[1]
     checks.number('scale', scale, low=0, low_open=True, high_open=True)

@@ -13,7 +13,7 @@ def weighted_cross_entropy(
     Eq. 1), with :math:`w_c = 1 - R_c` recall loss (Eq. 5).
 
     Args:
-        cross_entropy: :math:`S_c` of :func:`class_totals`, ``(C,)``.
+        cross_entropy: :math:`S_c` of :func:`.class_totals`, ``(C,)``.
         weight: :math:`w_c`, ``(C,)``; no gradient flows through it.
         denominator: :math:`D`, a number or a scalar tensor.
 

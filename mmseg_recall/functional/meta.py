@@ -176,7 +176,7 @@ def class_balanced_weights(target: Tensor, num_classes: int, ignore_index: int =
 
     Args:
         target: Labels of any shape; with several processes of this process.
-        num_classes: C.
+        num_classes: The number of classes C.
         ignore_index: The label of positions that do not count.
 
     Returns:

@@ -25,7 +25,7 @@ def position_one_vs_all(
 
     With :math:`z_i^t = z_i + b_i` for i = y and :math:`-z_i - b_i` otherwise, :math:`p_i^t =
     \mathrm{sigmoid}(z_i^t)` (class-balanced loss paper, Eq. 9-13). The sum runs over all the
-    logits of a position, so it is no part of :func:`class_totals`; it is plain autograd.
+    logits of a position, so it is no part of :func:`.class_totals`; it is plain autograd.
 
     Args:
         logits: ``(N, C)`` or ``(N, C, d1, ...)``.

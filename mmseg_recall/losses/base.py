@@ -48,7 +48,7 @@ class Batch(NamedTuple):
 
 
 def positions(batch: Batch) -> dict:
-    """Which positions count, and how much, as arguments of :func:`class_totals`."""
+    """Which positions count, and how much, as arguments of :func:`.class_totals`."""
     return dict(
         ignore_index=batch.ignore_index,
         position_weight=batch.position_weight,
@@ -190,7 +190,7 @@ class ClassTotalsLoss(BaseLoss):
     A subclass names the totals it ``reads`` and turns them into a scalar in :meth:`from_totals`.
 
     Args:
-        **kwargs: See :class:`BaseLoss`.
+        **kwargs: See :class:`.BaseLoss`.
     """
 
     reads: ClassVar[tuple[str, ...]]
@@ -205,7 +205,7 @@ class ClassTotalsLoss(BaseLoss):
         self.log_vars: dict[str, Tensor] = {}
 
     def options(self, num_classes: int, device: torch.device) -> dict:
-        """Further arguments of :func:`class_totals`: a class bias, a margin, a focal gamma."""
+        """Further arguments of :func:`.class_totals`: a class bias, a margin, a focal gamma."""
         return {}
 
     def from_totals(self, totals: ClassTotals, count: Count) -> tuple[Tensor, dict[str, Tensor]]:
@@ -251,7 +251,7 @@ class ClassTotalsLoss(BaseLoss):
         Args:
             logits: ``(N, C)`` or ``(N, C, d1, ...)``.
             target: Labels, or scores in the shape of ``logits``.
-            backend: See :func:`class_totals`.
+            backend: See :func:`.class_totals`.
             **counted: Which positions count, and how much: see :func:`positions`.
         """
         if target.is_floating_point():

@@ -29,7 +29,7 @@ class OHEMLoss(BaseLoss):
         keep_ratio: :math:`r` in (0, 1]; 1 is cross entropy. Not used with ``thresh``.
         thresh: The largest :math:`p_y` of a hard position, in (0, 1].
         min_kept: The smallest number of positions to select, at least 1.
-        **kwargs: See :class:`BaseLoss`.
+        **kwargs: See :class:`.BaseLoss`.
 
     Raises:
         ValueError: For an argument outside its range.

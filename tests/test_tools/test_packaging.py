@@ -103,3 +103,9 @@ def test_model_index_names_the_metafiles():
 def test_shell_scripts_parse(script):
     subprocess.run(['bash', '-n', script], check=True)
     assert script.stat().st_mode & 0o100, f'{script.name} is not executable'
+
+
+def test_the_repository_has_one_address():
+    texts = [(ROOT / name).read_text() for name in ('setup.py', 'CITATION.cff', 'README.md')]
+    found = re.findall(r'https://github\.com/[\w.-]+/mmseg-recall', '\n'.join(texts))
+    assert len(found) > 1 and len(set(found)) == 1

@@ -25,7 +25,7 @@ class MetaSampler(Sampler):
     over the classes that have images. In the beginning an image comes with a probability
     proportional to :math:`n_{c(i)}^{power}`, as in the authors' released code, so a class with
     :math:`\pi_c \propto n_c^{1 + power}`: -1 draws the classes equally, 0 leaves them as they are.
-    From then on :class:`MetaSamplerHook`, without which the rates stay, sets them.
+    From then on :class:`.MetaSamplerHook`, without which the rates stay, sets them.
 
     The released code has a sigmoid for each class, :math:`\pi_c \propto n_c\,
     \mathrm{sigmoid}(\psi_c)`: other steps, to the same rates. The hook says what else differs.

@@ -14,7 +14,7 @@ from .meta_hook import MetaHook
 class MetaReweighter(MetaHook):
     r"""Learn the class weights of the loss that a class-balanced batch asks for.
 
-    What :class:`MetaSamplerHook` does for sample rates, where images hold several classes:
+    What :class:`.MetaSamplerHook` does for sample rates, where images hold several classes:
 
     .. math::
         w = C\, \mathrm{softmax}(\psi), \qquad
@@ -31,7 +31,7 @@ class MetaReweighter(MetaHook):
     images, of a class-balanced batch; for pixels, where no batch is balanced, of another random
     batch with each class present weighing the same.
 
-    Memory, cost, checkpoints and resuming are as with :class:`MetaSamplerHook`, without its wait
+    Memory, cost, checkpoints and resuming are as with :class:`.MetaSamplerHook`, without its wait
     for the device; for segmentation the inner step is at the resolution of the classifier's output.
     ``meta_weight/<class>`` and ``meta_ce`` are logged. In a config the hook comes behind
     ``FreezeHook``.
@@ -44,7 +44,7 @@ class MetaReweighter(MetaHook):
             ``'decode_head.conv_seg'`` in MMSegmentation.
         interval: Iterations between two lines in the log.
         meta_set: Where meta batches come from, ``'train'`` or ``'val'``: see
-            :class:`MetaSamplerHook`.
+            :class:`.MetaSamplerHook`.
 
     Raises:
         TypeError: For an argument of the wrong type; in training, for soft labels.

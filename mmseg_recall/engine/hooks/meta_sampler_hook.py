@@ -1,4 +1,4 @@
-"""The training of :class:`MetaSampler`'s class sample rates."""
+"""The training of :class:`.MetaSampler`'s class sample rates."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NOISE_SEED = 2**31
 class MetaSamplerHook(MetaHook):
     r"""Learn the class sample rates that a class-balanced batch asks for.
 
-    Before each iteration, with the batch :math:`(x_n, y_n)` that :class:`MetaSampler` drew, f the
+    Before each iteration, with the batch :math:`(x_n, y_n)` that :class:`.MetaSampler` drew, f the
     features before the classifier :math:`\theta` and :math:`\hat l` the training loss:
 
     .. math::
@@ -32,7 +32,7 @@ class MetaSamplerHook(MetaHook):
     :math:`s_n` is 1 with the gradient of the draw's Gumbel-softmax over classes. Its noise is drawn
     here, given the class that came, so that the sampler may draw in advance; memory grows with the
     batch times the classes, never with the images. The meta batch m is a class-balanced one
-    (:class:`ClassAwareSampler`). The training step on the same batch follows as usual.
+    (:class:`.ClassAwareSampler`). The training step on the same batch follows as usual.
 
     The authors' released code differs from the paper, which is followed here. There a class is
     drawn in proportion to :math:`n_c\, \mathrm{sigmoid}(\psi_c)`; the inner step is one of the
