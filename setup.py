@@ -48,7 +48,8 @@ def _version():
 
 # Neither set of mm* packages is in `install_requires`: they share their import names, so that
 # installing one over the other would overwrite its files. The extras choose.
-PLOTS = ['jinja2', 'matplotlib']
+# Figures, and the intervals of the comparison.
+PLOTS = ['jinja2', 'matplotlib', 'scipy>=1.11']
 # Compiles the losses for the CPU; a GPU needs Triton, which PyTorch for CUDA brings.
 FAST = ['numba>=0.60']
 # What the parts around the losses import: progress and tables, images, the images of DigitsLT.

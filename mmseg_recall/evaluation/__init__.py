@@ -11,14 +11,14 @@ MODULES = {
         (
             'Comparison',
             'Difference',
-            'ImageTotals',
             'Row',
             'compare',
             'interval',
             'percent',
-            'scores',
         ),
     ),
+    'image_totals': (None, ('ImageTotals', 'scores')),
+    'intervals': (None, ('bootstrap', 'paired_means')),
     'run_results': ('mmengine', ('RunResults', 'read_run', 'read_runs')),
 }
 

@@ -25,7 +25,7 @@ from ..engine.launch import load_config
 from ..engine.runner import AnyDeviceRunner
 from ..files import InputError, MissingInputError, read_or_rebuild, reading, written_whole
 from ..functional import checks, read_class_counts, shot_groups
-from .comparison import ImageTotals, distinct_names, scores
+from .image_totals import ImageTotals, distinct_names, scores
 
 EXAMPLES = 4
 """How many predictions are saved to be drawn: the first ones, not the best ones."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from jinja2 import Environment
 
-from ..evaluation.comparison import Comparison, interval, percent
+from ..evaluation.comparison import Comparison, interval
 from ..files import written_whole
 
 KINDS = {'.png': 'image/png', '.jpg': 'image/jpeg', '.jpeg': 'image/jpeg', '.svg': 'image/svg+xml'}
@@ -46,7 +46,7 @@ figure { margin: 0; } figcaption { font-weight: 600; }
 <h2>Runs</h2>
 <div class="scroll"><table>
 <tr><th>run</th><th class="text">folder</th><th class="text">checkpoint</th></tr>
-{% for run, (folder, checkpoint) in sources.items() -%}
+{% for run, folder, checkpoint in sources -%}
 <tr><td>{{ run }}</td><td class="text">{{ folder }}</td><td class="text">{{ checkpoint }}</td></tr>
 {% endfor -%}
 </table></div>
@@ -58,8 +58,8 @@ figure { margin: 0; } figcaption { font-weight: 600; }
 {%- for run in comparison.runs[1:] %}<th>{{ run }}</th><th>{{ run }} - {{ comparison.runs[0] }}</th>
 {%- endfor %}</tr>
 {% for row in rows -%}
-<tr><td>{{ row.class_name or row.score }}</td><td>{{ percent(row.values[0]) }}</td>
-{%- for difference in row.differences %}<td>{{ percent(row.values[loop.index]) }}</td>
+<tr><td>{{ row.class_name or row.score }}</td><td>{{ row.texts[0] }}</td>
+{%- for difference in row.differences %}<td>{{ row.texts[loop.index] }}</td>
 <td class="{{ 'clear' if difference.clear else 'unclear' }}">{{ interval(difference) }}</td>
 {%- endfor %}</tr>
 {% endfor -%}
@@ -98,7 +98,7 @@ class Section:
 
 def write_page(
     comparison: Comparison,
-    sources: Mapping[str, tuple[str, str]],
+    sources: Sequence[tuple[str, str, str]],
     sections: Sequence[Section],
     path: str | Path,
 ) -> Path:
@@ -106,7 +106,7 @@ def write_page(
 
     Args:
         comparison (Comparison): The tables.
-        sources (Mapping[str, tuple[str, str]]): Folder and checkpoint of each run.
+        sources (Sequence[tuple[str, str, str]]): Run, folder and checkpoint of each training.
         sections (Sequence[Section]): The figures.
         path (str or Path): ``.html`` file to write.
 
@@ -118,10 +118,10 @@ def write_page(
 
     Example:
         >>> import tempfile
-        >>> from mmseg_recall.evaluation.comparison import ImageTotals, compare
+        >>> from mmseg_recall.evaluation import ImageTotals, compare
         >>> run = ImageTotals.of_labels(['robin', 'ibis'], [0, 1], [0, 0])
         >>> page = Path(tempfile.mkdtemp()) / 'index.html'
-        >>> write_page(compare({'CE': run}), {'CE': ('runs/ce', 'last.pth')}, [], page).name
+        >>> write_page(compare({'CE': run}), [('CE', 'runs/ce', 'last.pth')], [], page).name
         'index.html'
     """
     runs = comparison.runs
@@ -133,7 +133,6 @@ def write_page(
         sources=sources,
         tables=_tables(comparison),
         sections=sections,
-        percent=percent,
         interval=interval,
         data_uri=data_uri,
     )

@@ -42,13 +42,11 @@ def test_ce_against_recall(run, toy, tmp_path):
     rows = list(csv.DictReader((folder / 'table.csv').open()))
     assert {row['run'] for row in rows} == {'ce', 'recall'}
     scores = {(row['score'], row['class'], row['run']): row for row in rows}
-    for score in ('mIoU', 'mAcc', 'gmean recall', 'hmean recall', 'lowest recall'):
+    for score in ('mIoU', 'mAcc', 'mean precision', 'hmean recall', 'lowest recall'):
         first, second = (float(scores[score, '', name]['value']) for name in ('ce', 'recall'))
-        row = {
-            key: float(scores[score, '', 'recall'][key]) for key in ('difference', 'low', 'high')
-        }
-        assert row['difference'] == pytest.approx(second - first, abs=2e-4)
-        assert row['low'] <= row['high']
+        row = scores[score, '', 'recall']
+        assert float(row['difference']) == pytest.approx(second - first, abs=2e-4)
+        assert row['low'] == '' and row['no_interval']  # of five images
     page = (folder / 'index.html').read_text()
     sources = re.findall(r'<img[^>]* src="([^"]{30})', page)
     assert len(sources) == 3  # bars, overlays, the recall weights of one run
@@ -66,13 +64,43 @@ def test_classification(toy, tmp_path, monkeypatch, capsys, says):
         classification_run(tmp_path / f'seed{seed}', loss, **{'randomness.seed': seed})
     out = tmp_path / 'cmp'
     start(monkeypatch, tmp_path / 'seed0', tmp_path / 'seed1', '--out', out, '--resamples', 50)
-    assert '| mean recall |  |' in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert '| mean recall |  |' in printed
+    (of_a_class,) = re.findall(r'^\| recall \| few .*$', printed, re.MULTILINE)
+    assert re.search(r'\[[+-][\d.]+, [+-][\d.]+\] \|$', of_a_class)
     assert not (out / 'overlays.png').exists()
     assert (out / 'marginal_likelihood.png').exists()
     assert (out / 'index.html').read_text().count('<img ') == 2
 
     with says(r'^compare_runs.py: .*seed0 \(classification\) has 3 classes .* 10 classes'):
         start(monkeypatch, tmp_path / 'seed0', toy / 'net_ce', '--out', out)
+
+
+def test_group_of_trainings(toy, tmp_path, monkeypatch, capsys, says):
+    folders = [toy / 'net_ce', toy / 'net_recall']
+    values = {}
+    for arguments in (folders, ['--group', 'Both', *folders]):
+        start(monkeypatch, *arguments, '--out', tmp_path, '--resamples', 50)
+        for row in csv.DictReader((tmp_path / 'table.csv').open()):
+            values.setdefault((row['score'], row['class']), []).append(row)
+    for first, second, both in values.values():
+        if first['value'] and second['value']:
+            pair = [float(row['value']) for row in (first, second)]
+            assert float(both['value']) == pytest.approx(sum(pair) / 2, abs=2e-4)
+            deviation = abs(pair[0] - pair[1]) / 2**0.5
+            assert float(both['deviation']) == pytest.approx(deviation, abs=2e-4)
+    assert '| score | class | Both |' in capsys.readouterr().out
+    page = (tmp_path / 'index.html').read_text()
+    assert page.count('<td>Both</td>') == 2 and 'the first training of each run' in page
+
+    with says('expected the folder of a run, or --group NAME RUN_DIR..., but got none'):
+        start(monkeypatch)
+    with says('a name of its own and at least one folder, but got CE'):
+        start(monkeypatch, '--group', 'CE')
+    with says('a name of its own and at least one folder, but got net_ce'):
+        start(monkeypatch, folders[0], '--group', 'net_ce', folders[1])
+    with says('different folders, but got .*net_ce and .*net_ce'):
+        start(monkeypatch, folders[0], '--group', 'CE', folders[0])
 
 
 def test_folder_without_a_run(tmp_path, monkeypatch, says):

@@ -5,15 +5,20 @@ from html.parser import HTMLParser
 
 import pytest
 
-from mmseg_recall.evaluation.comparison import ImageTotals, compare, interval, percent
+from mmseg_recall.evaluation import ImageTotals, compare, interval
 from mmseg_recall.visualization import Section, write_page
 
-LABELS = [0, 0, 0, 0, 1, 1]
-RUNS = {
-    'CE': ImageTotals.of_labels(['robin', '<ibis>'], LABELS, [0] * 6),
-    'Recall & co': ImageTotals.of_labels(['robin', '<ibis>'], LABELS, [0, 0, 0, 1, 1, 1]),
-}
-SOURCES = {'CE': ('runs/ce', 'iter_9.pth'), 'Recall & co': ('runs/recall', 'iter_8.pth')}
+LABELS = [0] * 30 + [1] * 30
+CE, FIRST, SECOND = (
+    ImageTotals.of_labels(['robin', '<ibis>'], LABELS, [0] * (60 - ibis) + [1] * ibis)
+    for ibis in (2, 20, 34)
+)
+RUNS = {'CE': CE, 'Recall & co': [FIRST, SECOND]}
+SOURCES = [
+    ('CE', 'runs/ce', 'iter_9.pth'),
+    ('Recall & co', 'runs/recall_0', 'iter_8.pth'),
+    ('Recall & co', 'runs/recall_1', 'iter_8.pth'),
+]
 
 
 class Reader(HTMLParser):
@@ -42,12 +47,14 @@ def test_has_every_name_and_number_and_needs_no_other_file(tmp_path):
     text = path.read_text()
     page = Reader(text)
 
-    for run, (folder, checkpoint) in SOURCES.items():
-        assert {run, folder, checkpoint} <= set(page.shown)
+    for source in SOURCES:
+        assert set(source) <= set(page.shown)
     for row in comparison.rows:
         assert (row.class_name or row.score) in page.shown
-        assert {percent(value) for value in row.values} <= set(page.shown)
+        assert set(row.texts) <= set(page.shown)
         assert {interval(difference) for difference in row.differences} <= set(page.shown)
+    assert any('±' in text for text in page.shown) and any('*' in text for text in page.shown)
+    assert '(no interval: a minimum)' in text
     assert comparison.note in page.shown and 'How to <read> them.' in page.shown
     expected = f'data:image/png;base64,{base64.b64encode(figure.read_bytes()).decode()}'
     assert page.loaded == [expected, expected]

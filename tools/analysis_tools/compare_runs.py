@@ -2,6 +2,12 @@
 
     python tools/analysis_tools/compare_runs.py work_dirs/ce work_dirs/recall
 
+Of several trainings that differ in their seed, the means are compared, and the table shows the
+standard deviation over the seeds beside the interval over the images:
+
+    python tools/analysis_tools/compare_runs.py \
+        --group CE work_dirs/ce_seed* --group Recall work_dirs/recall_seed*
+
 The first run is the baseline. Each model runs over its validation images once; the result stays
 in its folder, and the next comparison starts from there. Relative paths in the configs are looked
 up from the working directory, so start it where the trainings were started.
@@ -16,6 +22,7 @@ from typing import TYPE_CHECKING
 from _runs import add_run_arguments
 
 if TYPE_CHECKING:
+    from mmseg_recall.evaluation import Comparison
     from mmseg_recall.evaluation.run_results import RunResults
     from mmseg_recall.visualization import Section
 
@@ -25,23 +32,27 @@ def compare_runs(args: argparse.Namespace) -> None:
     from rich.markdown import Markdown
 
     from mmseg_recall.evaluation.comparison import compare
-    from mmseg_recall.evaluation.run_results import read_runs
     from mmseg_recall.files import input_errors
     from mmseg_recall.functional import checks
     from mmseg_recall.visualization import write_page
 
     with input_errors():
         checks.integer('--resamples', args.resamples, low=1)
-    runs = read_runs(args.runs, args.checkpoint)
-    totals = {name: run.totals for name, run in runs.items()}
+    runs = read_groups(args)
+    totals = {name: [run.totals for run in trainings] for name, trainings in runs.items()}
     comparison = compare(totals, args.resamples, args.seed)
     folder = Path(args.out)
     folder.mkdir(parents=True, exist_ok=True)
     files = [folder / 'table.md', folder / 'table.csv']
     for file, text in zip(files, (comparison.markdown(), comparison.csv())):
         file.write_text(text, encoding='utf-8')
-    sources = {name: (str(run.folder), run.checkpoint.name) for name, run in runs.items()}
-    files.append(write_page(comparison, sources, draw(runs, folder), folder / 'index.html'))
+    sources = [
+        (name, str(run.folder), run.checkpoint.name)
+        for name, trainings in runs.items()
+        for run in trainings
+    ]
+    sections = draw(comparison, {name: run for name, (run, *_) in runs.items()}, folder)
+    files.append(write_page(comparison, sources, sections, folder / 'index.html'))
     console = Console(markup=False, emoji=False)  # names of classes are written as they are
     text = comparison.markdown()
     # On a terminal as a table, into a file as it can be pasted.
@@ -51,7 +62,16 @@ def compare_runs(args: argparse.Namespace) -> None:
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    add_run_arguments(parser)
+    add_run_arguments(parser, nargs='*')
+    parser.add_argument(
+        '--group',
+        nargs='+',
+        action='append',
+        default=[],
+        metavar=('NAME', 'RUN_DIR'),
+        help='trainings that differ in their seed, compared as one run of this name; may be '
+        'repeated, and comes after the runs of one training',
+    )
     parser.add_argument(
         '--out',
         metavar='DIR',
@@ -71,13 +91,34 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def draw(runs: dict[str, RunResults], folder: Path) -> list[Section]:
-    """Write the figures for which the runs have the data."""
-    from mmseg_recall.evaluation.run_results import per_class_scores
+def read_groups(args: argparse.Namespace) -> dict[str, list[RunResults]]:
+    """The trainings of each run: one of each folder, several of each group."""
+    from mmseg_recall.evaluation.run_results import read_run, run_names
+    from mmseg_recall.files import InputError
+
+    if not args.runs and not args.group:
+        raise InputError('expected the folder of a run, or --group NAME RUN_DIR..., but got none')
+    names = run_names(args.runs) if args.runs else []
+    groups = [(name, [folder]) for name, folder in zip(names, args.runs)]
+    groups += [(name, folders) for name, *folders in args.group]
+    names = [name for name, _ in groups]
+    for name, folders in groups:
+        if not folders or names.count(name) > 1:
+            raise InputError(
+                f'each --group needs a name of its own and at least one folder, but got {name} '
+                f'{" ".join(folders)}'
+            )
+    run_names([folder for _, folders in groups for folder in folders])  # none twice
+    return {
+        name: [read_run(folder, args.checkpoint) for folder in folders] for name, folders in groups
+    }
+
+
+def draw(comparison: Comparison, runs: dict[str, RunResults], folder: Path) -> list[Section]:
+    """Write the figures for which the first trainings of the runs have the data."""
     from mmseg_recall.visualization import Section, plot_per_class
 
-    scores = {name: per_class_scores(run.totals) for name, run in runs.items()}
-    bars = plot_per_class(scores, folder / 'per_class.png')
+    bars = plot_per_class(comparison.per_class(), folder / 'per_class.png')
     sections = [Section('Scores of each class', 'In percent.', {'all runs': bars})]
     if all(run.examples for run in runs.values()):
         sections.append(overlays(runs, folder))
@@ -100,7 +141,10 @@ def overlays(runs: dict[str, RunResults], folder: Path) -> Section:
         first.examples.palette,
         folder / 'overlays.png',
     )
-    text = 'The first validation images. Ignored pixels of the truth are left uncoloured.'
+    text = (
+        'The first validation images, predicted by the first training of each run. Ignored pixels '
+        'of the truth are left uncoloured.'
+    )
     return Section('Predictions', text, {'all runs': path})
 
 
@@ -116,7 +160,10 @@ def likelihoods(runs: dict[str, RunResults], folder: Path) -> Section:
         folder / 'marginal_likelihood.png',
         counts.counts if counts else None,
     )
-    text = 'The mean predicted score of each class over the validation images.'
+    text = (
+        'The mean predicted score of each class over the validation images, of the first training '
+        'of each run.'
+    )
     return Section('Marginal likelihood', text, {'all runs': path})
 
 
@@ -138,8 +185,9 @@ def recall_weights(runs: dict[str, RunResults], folder: Path) -> list[Section]:
             path = folder / f'recall_weights_{len(figures) + 1}.png'
             figures[name] = plot_recall_weights(weights, shares, path)
     text = (
-        'What RecallWeightsHook logged: 1 - recall of each class in training, divided by the sum '
-        'over the classes. Shares in the legend are of the validation images.'
+        'What RecallWeightsHook logged in the first training of each run: 1 - recall of each class '
+        'in training, divided by the sum over the classes. Shares in the legend are of the '
+        'validation images.'
     )
     return [Section('Recall weights over the training', text, figures)] if figures else []
 
