@@ -173,7 +173,8 @@ def compare(
     data set is balanced (no class has more than twice the images of another), else from all images.
     The recall of a class in classification has an interval in closed form, see
     :func:`mmseg_recall.evaluation.intervals.paired_means`. In simulations these intervals hold the
-    true difference at least 90 times in 100. There is none for
+    true difference at least 90 times in 100, where images are independent of each other (frames of
+    one video are not: there they are too narrow). There is none for
 
     - the lowest recall;
     - geometric and harmonic mean where a class is recalled in fewer than :data:`MIN_RECALLED`
@@ -220,7 +221,7 @@ def compare(
     strata, within_classes = _strata(trainings[0][0])
     differences: list[dict[Key, Difference]] = []
     if len(trainings) > 1:
-        resampled = _resampled(trainings, strata, resamples, seed)
+        resampled = _bootstrapped(trainings, strata, resamples, seed)
         differences = _differences(trainings, keys, resampled, within_classes)
     rows = []
     for key in keys:
@@ -242,7 +243,7 @@ def _strata(totals: ImageTotals) -> tuple[np.ndarray, bool]:
     return np.zeros(totals.num_images, int), False
 
 
-def _resampled(
+def _bootstrapped(
     runs: list[list[ImageTotals]], strata: np.ndarray, resamples: int, seed: int
 ) -> Bootstrap:
     """Intervals of the differences of all runs from the first, one after the other."""

@@ -76,7 +76,7 @@ def bootstrap(
     Reference:
         Efron, Better Bootstrap Confidence Intervals, 1987; Rao and Wu, Resampling Inference with
         Complex Survey Data, 1988 (the weights); Hesterberg, What Teachers Should Know About the
-        Bootstrap, 2015, Sec. 4.2.3 (t instead of 1.96).
+        Bootstrap, 2015 (t instead of 1.96).
 
     Example:
         >>> totals = torch.stack([torch.arange(20.0), torch.ones(20)]).double()
