@@ -22,9 +22,13 @@ from typing import TYPE_CHECKING
 from _runs import add_run_arguments
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from mmseg_recall.evaluation import Comparison
     from mmseg_recall.evaluation.run_results import RunResults
-    from mmseg_recall.visualization import Section
+
+OVERLAYS = 4
+"""Images of the figure."""
 
 
 def compare_runs(args: argparse.Namespace) -> None:
@@ -32,6 +36,7 @@ def compare_runs(args: argparse.Namespace) -> None:
     from rich.markdown import Markdown
 
     from mmseg_recall.evaluation.comparison import compare
+    from mmseg_recall.evaluation.run_results import training_counts
     from mmseg_recall.files import input_errors
     from mmseg_recall.functional import checks
     from mmseg_recall.visualization import write_page
@@ -46,13 +51,11 @@ def compare_runs(args: argparse.Namespace) -> None:
     files = [folder / 'table.md', folder / 'table.csv']
     for file, text in zip(files, (comparison.markdown(), comparison.csv())):
         file.write_text(text, encoding='utf-8')
-    sources = [
-        (name, str(run.folder), run.checkpoint.name)
-        for name, trainings in runs.items()
-        for run in trainings
-    ]
-    sections = draw(comparison, {name: run for name, (run, *_) in runs.items()}, folder)
-    files.append(write_page(comparison, sources, sections, folder / 'index.html'))
+    firsts = {name: run for name, (run, *_) in runs.items()}
+    draw(comparison, firsts, folder)
+    counts = training_counts(next(iter(firsts.values())).folder)
+    class_counts = counts.counts if counts else None
+    files.append(write_page(comparison, runs, folder / 'index.html', class_counts))
     console = Console(markup=False, emoji=False)  # names of classes are written as they are
     text = comparison.markdown()
     # On a terminal as a table, into a file as it can be pasted.
@@ -114,67 +117,57 @@ def read_groups(args: argparse.Namespace) -> dict[str, list[RunResults]]:
     }
 
 
-def draw(comparison: Comparison, runs: dict[str, RunResults], folder: Path) -> list[Section]:
+def draw(comparison: Comparison, runs: dict[str, RunResults], folder: Path) -> None:
     """Write the figures for which the first trainings of the runs have the data."""
-    from mmseg_recall.visualization import Section, plot_per_class
+    from mmseg_recall.visualization import plot_per_class
 
-    bars = plot_per_class(comparison.per_class(), folder / 'per_class.png')
-    sections = [Section('Scores of each class', 'In percent.', {'all runs': bars})]
-    if all(run.examples for run in runs.values()):
-        sections.append(overlays(runs, folder))
+    plot_per_class(comparison.per_class(), folder / 'per_class.png')
+    if all(run.examples.truth for run in runs.values()):
+        overlays(runs, folder)
     if all(run.likelihood is not None for run in runs.values()):
-        sections.append(likelihoods(runs, folder))
-    weights = recall_weights(runs, folder)
-    return sections + weights
+        likelihoods(runs, folder)
+    recall_weights(runs, folder)
 
 
-def overlays(runs: dict[str, RunResults], folder: Path) -> Section:
-    from mmseg_recall.visualization import Section, plot_overlays
+def overlays(runs: dict[str, RunResults], folder: Path) -> None:
+    """The first of the examples, not the best ones."""
+    from mmseg_recall.evaluation.examples import decode_image, decode_labels
+    from mmseg_recall.visualization import plot_overlays
 
     first = next(iter(runs.values()))
-    columns = {'truth': first.examples.truth}
-    columns |= {name: run.examples.predicted for name, run in runs.items()}
-    path = plot_overlays(
-        first.examples.images,
-        columns,
-        first.totals.classes,
-        first.examples.palette,
-        folder / 'overlays.png',
-    )
-    text = (
-        'The first validation images, predicted by the first training of each run. Ignored pixels '
-        'of the truth are left uncoloured.'
-    )
-    return Section('Predictions', text, {'all runs': path})
+    classes = first.totals.classes
+
+    def label_maps(encoded: list[bytes]) -> list[np.ndarray]:
+        return [decode_labels(content, len(classes)) for content in encoded[:OVERLAYS]]
+
+    columns = {'truth': label_maps(first.examples.truth)}
+    columns |= {name: label_maps(run.examples.predicted) for name, run in runs.items()}
+    images = [decode_image(content) for content in first.examples.images[:OVERLAYS]]
+    plot_overlays(images, columns, classes, first.examples.palette, folder / 'overlays.png')
 
 
-def likelihoods(runs: dict[str, RunResults], folder: Path) -> Section:
+def likelihoods(runs: dict[str, RunResults], folder: Path) -> None:
     from mmseg_recall.evaluation.run_results import training_counts
-    from mmseg_recall.visualization import Section, plot_marginal_likelihood
+    from mmseg_recall.visualization import plot_marginal_likelihood
 
     first = next(iter(runs.values()))
     counts = training_counts(first.folder)
-    path = plot_marginal_likelihood(
+    plot_marginal_likelihood(
         {name: run.likelihood for name, run in runs.items()},
         first.totals.classes,
         folder / 'marginal_likelihood.png',
         counts.counts if counts else None,
     )
-    text = (
-        'The mean predicted score of each class over the validation images, of the first training '
-        'of each run.'
-    )
-    return Section('Marginal likelihood', text, {'all runs': path})
 
 
-def recall_weights(runs: dict[str, RunResults], folder: Path) -> list[Section]:
+def recall_weights(runs: dict[str, RunResults], folder: Path) -> None:
     """A figure for each run in which RecallWeightsHook logged, and whose head is the only one."""
     from mmseg_recall.engine import read_scalars
     from mmseg_recall.files import MissingInputError
-    from mmseg_recall.visualization import Section, plot_recall_weights
+    from mmseg_recall.visualization import plot_recall_weights
 
-    figures = {}
-    for name, run in runs.items():
+    number = 0
+    for run in runs.values():
         try:
             weights = read_scalars(run.folder, 'recall_weight/')
         except MissingInputError:  # trained without LocalVisBackend
@@ -182,14 +175,8 @@ def recall_weights(runs: dict[str, RunResults], folder: Path) -> list[Section]:
         if weights:
             shares = run.totals.shares()
             shares = shares if set(weights) <= set(shares) else None
-            path = folder / f'recall_weights_{len(figures) + 1}.png'
-            figures[name] = plot_recall_weights(weights, shares, path)
-    text = (
-        'What RecallWeightsHook logged in the first training of each run: 1 - recall of each class '
-        'in training, divided by the sum over the classes. Shares in the legend are of the '
-        'validation images.'
-    )
-    return [Section('Recall weights over the training', text, figures)] if figures else []
+            number += 1
+            plot_recall_weights(weights, shares, folder / f'recall_weights_{number}.png')
 
 
 def main() -> None:
