@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from mmengine.config import Config
 
 from ..version import __version__
@@ -23,7 +25,7 @@ NO_DIFFERENCE = (
 
 
 def run_facts(cfg: Config, meta: Mapping[str, Any]) -> dict[str, str]:
-    """Schedule, seed and versions of a training.
+    """Schedule, seed, versions and commit of a training.
 
     Args:
         cfg (Config): Its config.
@@ -31,13 +33,24 @@ def run_facts(cfg: Config, meta: Mapping[str, Any]) -> dict[str, str]:
 
     Returns:
         dict[str, str]: What is known, by name.
+
+    Example:
+        >>> meta = dict(seed=3, mmengine_version='0.10.12' + 40 * 'a')
+        >>> facts = run_facts(Config(dict(train_cfg=dict(max_epochs=9))), meta)
+        >>> facts['schedule'], facts['seed'], facts['trained with'], facts['commit'][:9]
+        ('9 epochs', '3', 'MMEngine 0.10.12', 'aaaaaaaaa')
     """
+    # MMEngine writes the commit of the folder where the training started behind its own version.
+    version, commit = re.fullmatch(
+        '(.*?)([0-9a-f]{40})?(?:unknown)?', str(meta.get('mmengine_version', ''))
+    ).groups()
     facts = {
         'schedule': _schedule(cfg),
         'seed': meta.get('seed', (cfg.get('randomness') or {}).get('seed')),
         'trained': meta.get('time'),
-        'trained with': _named('MMEngine', meta.get('mmengine_version')),
-        'scored with': _versions(),
+        'trained with': version and f'MMEngine {version}',
+        'commit': commit,
+        'scored with': f'mmseg-recall {__version__}, PyTorch {torch.__version__}',
     }
     return {name: str(value) for name, value in facts.items() if value not in (None, '')}
 
@@ -52,17 +65,6 @@ def _schedule(cfg: Config) -> str:
     if 'type' in optimizer:
         parts.append(f'{optimizer["type"]}, learning rate {optimizer.get("lr", "?")}')
     return ', '.join(parts)
-
-
-def _versions() -> str:
-    import torch
-
-    versions = {'mmseg-recall': __version__, 'PyTorch': torch.__version__}
-    return ', '.join(_named(*both) for both in versions.items())
-
-
-def _named(name: str, version: str | None) -> str:
-    return f'{name} {version}' if version else ''
 
 
 def run_settings(cfg: Config) -> dict[str, str]:

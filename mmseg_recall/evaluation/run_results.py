@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Literal
 
@@ -25,46 +25,20 @@ from ..engine.launch import load_config
 from ..engine.runner import AnyDeviceRunner
 from ..files import InputError, MissingInputError, read_or_rebuild, reading, written_whole
 from ..functional import checks, read_class_counts, shot_groups
-from .examples import (
+from .image_totals import ImageTotals, distinct_names, scores
+from .predictions import (
     Examples,
+    RunResults,
     chosen_images,
     encode_image,
     encode_labels,
     label_pairs,
     small_size,
 )
-from .image_totals import ImageTotals, distinct_names, scores
 from .provenance import run_facts, run_settings
 
 THRESHOLDS = (20, 100)
 """Where few-shot ends and many-shot begins, unless ``LongTailAccuracy`` says otherwise."""
-
-
-@dataclass(frozen=True)
-class RunResults:
-    """The results of a training on its validation images.
-
-    Attributes:
-        folder (Path): The folder of the training.
-        checkpoint (Path): The checkpoint whose parameters were scored.
-        totals (ImageTotals): The totals of each validation image.
-        likelihood (numpy.ndarray, optional): ``(C,)`` mean predicted score of each class, for
-            classification.
-        pairs (numpy.ndarray, optional): ``(K, 4)``: how often each image has a pair of a true and
-            a predicted class, see :func:`mmseg_recall.evaluation.examples.label_pairs`.
-        examples (Examples): Some of the images with their predictions.
-        facts (dict[str, str]): Where the run comes from: schedule, seed, versions.
-        settings (dict[str, str]): Its config, each setting by its name with dots.
-    """
-
-    folder: Path
-    checkpoint: Path
-    totals: ImageTotals
-    likelihood: np.ndarray | None = None
-    pairs: np.ndarray | None = None
-    examples: Examples = field(default_factory=Examples)
-    facts: dict[str, str] = field(default_factory=dict)
-    settings: dict[str, str] = field(default_factory=dict)
 
 
 def per_class_scores(totals: ImageTotals) -> dict[str, dict[str, float]]:

@@ -14,10 +14,18 @@ from ..files import written_whole
 from .page_data import page_data
 
 if TYPE_CHECKING:
-    from ..evaluation.run_results import RunResults
+    from ..evaluation.predictions import RunResults
 
 #: The scores that stand first, as far as a comparison has them.
 HEADLINES = ('mIoU', 'mAcc', 'mean precision', 'aAcc', 'top1', 'mean recall', 'many', 'few')
+
+#: What can be said of a difference, of one score and of several.
+OUTCOMES = dict(
+    rise=('rises significantly', 'rise significantly'),
+    fall=('falls significantly', 'fall significantly'),
+    unclear=('does not change significantly', 'do not change significantly'),
+    untested=('has no valid interval', 'have no valid interval'),
+)
 
 MAX_LISTED = 5
 """Classes that the verdict names; of more it gives the number."""
@@ -117,50 +125,46 @@ def verdict(comparison: Comparison, number: int) -> str:
         ...     name: ImageTotals.of_labels(['robin', 'ibis'], labels, predicted)
         ...     for name, predicted in dict(CE=ce, Recall=recall).items()
         ... }
-        >>> verdict(compare(runs, resamples=99), 0)
-        'top1 and mean recall rise significantly (+30.00, +37.50). Class by class: recall rises \
-significantly for ibis and falls for none.'
+        >>> verdict(compare(runs, resamples=200), 0)
+        'top1 (+30.00) and mean recall (+37.50) rise significantly. recall rises significantly \
+for ibis and falls for none.'
     """
-    means = _means(comparison, HEADLINES)
-    parts = [
-        _moved([row for row in means if _direction(row, number) == direction], number, verb)
-        for direction, verb in ((1, 'rise'), (-1, 'fall'), (0, ''))
-    ]
-    sentence = '; '.join(part for part in parts if part)
-    classes = _classes_moved(comparison, number)
-    return f'{sentence}. Class by class: {classes}.' if classes else f'{sentence}.'
-
-
-def _moved(rows: list[Row], number: int, verb: str) -> str:
-    if not rows:
-        return ''
-    changes = ', '.join(f'{row.differences[number].value:+.2f}' for row in rows)
-    names = _listed([row.score for row in rows])
-    if not verb:
-        return f'no significant change is shown of {names} ({changes})'
-    return f'{names} {verb}{"s" * (len(rows) == 1)} significantly ({changes})'
+    outcomes: dict[str, list[str]] = {outcome: [] for outcome in OUTCOMES}
+    for row in _means(comparison, HEADLINES):
+        change = f'{row.score} ({row.differences[number].value:+.2f})'
+        outcomes[_outcome(row, number)].append(change)
+    sentence = '; '.join(
+        f'{_listed(changes)} {OUTCOMES[outcome][len(changes) > 1]}'
+        for outcome, changes in outcomes.items()
+        if changes
+    )
+    return f'{sentence}. {_classes_moved(comparison, number)}'
 
 
 def _classes_moved(comparison: Comparison, number: int) -> str:
-    parts = []
-    scores = dict.fromkeys(row.score for row in comparison.rows if row.class_name)
-    for score in scores:
-        rows = [row for row in comparison.rows if row.class_name and row.score == score]
-        up, down = (
-            [row.class_name for row in rows if _direction(row, number) == direction]
-            for direction in (1, -1)
-        )
-        if up or down:
-            parts.append(
-                f'{score} rises significantly for {_listed(up)} and falls for {_listed(down)}'
-            )
-    return '; '.join(parts)
+    """Of the score that comes first for classes, IoU or recall."""
+    of_classes = [row for row in comparison.rows if row.class_name]
+    score = of_classes[0].score
+    up, down = (
+        [
+            row.class_name
+            for row in of_classes
+            if row.score == score and _outcome(row, number) == outcome
+        ]
+        for outcome in ('rise', 'fall')
+    )
+    if not up and not down:
+        return f'No class changes significantly in {score}.'
+    return f'{score} rises significantly for {_listed(up)} and falls for {_listed(down)}.'
 
 
-def _direction(row: Row, number: int) -> int:
-    """1 or -1 for a significant rise or fall, else 0."""
+def _outcome(row: Row, number: int) -> str:
     difference = row.differences[number]
-    return int(np.sign(difference.value)) if difference.clear else 0
+    if np.isnan(difference.p_value):
+        return 'untested'
+    if not difference.clear:
+        return 'unclear'
+    return 'rise' if difference.value > 0 else 'fall'
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -180,8 +184,8 @@ def config_difference(settings: Sequence[Mapping[str, str]]) -> list[tuple[str, 
     """The settings in which configs differ, with the value that each has.
 
     Example:
-        >>> config_difference([{'loss.type': "'CE'", 'lr': '1'}, {'loss.type': "'Recall'", 'lr': '1'}])
-        [('loss.type', ["'CE'", "'Recall'"])]
+        >>> config_difference([dict(lr='1', gamma='2'), dict(lr='1')])
+        [('gamma', ['2', 'not set'])]
     """
     names = dict.fromkeys(name for of_run in settings for name in of_run)
     values = {name: [of_run.get(name, 'not set') for of_run in settings] for name in names}

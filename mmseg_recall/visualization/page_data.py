@@ -15,7 +15,7 @@ from ..files import MissingInputError
 
 if TYPE_CHECKING:
     from ..evaluation.image_totals import ImageTotals
-    from ..evaluation.run_results import RunResults
+    from ..evaluation.predictions import RunResults
 
 MAX_IMAGES = 48
 IMAGE_BYTES = 2_200_000
@@ -153,7 +153,8 @@ def ranked_images(runs: list[ImageTotals], candidates: list[int]) -> list[int]:
 
     Example:
         >>> from mmseg_recall.evaluation import ImageTotals
-        >>> runs = [ImageTotals.of_labels(['a', 'b'], [0, 0, 1, 1], p) for p in ([0] * 4, [0, 0, 0, 1])]
+        >>> labels, ce, recall = [0, 0, 1, 1], [0, 0, 0, 0], [0, 0, 0, 1]
+        >>> runs = [ImageTotals.of_labels(['a', 'b'], labels, run) for run in (ce, recall)]
         >>> ranked_images(runs, [0, 1, 2, 3])
         [3, 0, 1, 2]
     """

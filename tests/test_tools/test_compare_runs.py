@@ -1,6 +1,7 @@
 """``compare_runs.py``: run folders in, a table and a page out."""
 
 import csv
+import json
 import re
 import runpy
 import shutil
@@ -48,14 +49,21 @@ def test_ce_against_recall(run, toy, tmp_path):
         assert float(row['difference']) == pytest.approx(second - first, abs=2e-4)
         assert row['low'] == '' and row['no_interval']  # of five images
     page = (folder / 'index.html').read_text()
-    sources = re.findall(r'<img[^>]* src="([^"]{30})', page)
-    assert len(sources) == 3  # bars, overlays, the recall weights of one run
-    assert all(source.startswith('data:image/png;base64,') for source in sources)
-    assert 'http' not in page and 'href' not in page
-    for name in ('ce', 'recall', str(toy / 'net_recall'), 'iter_8.pth'):
-        assert f'>{name}<' in page
-    for score, value in (('mIoU', scores['mIoU', '', 'ce']), ('IoU', scores['IoU', 'sky', 'ce'])):
-        assert f'>{float(value["value"]):.2f}<' in page, score
+    for figure in ('per_class.png', 'overlays.png', 'recall_weights_1.png'):
+        assert (folder / figure).exists()
+    data = page_content(page)
+    assert data['runs'] == ['ce', 'recall'] and len(data['images']) == 5
+    assert list(data['weights']) == ['recall']  # its hook logged
+    for label, name in enumerate(data['classes']):
+        value = scores['IoU', name, 'ce']['value']
+        assert data['scores']['IoU'][label]['values'][0] == (float(value) if value else None)
+    for text in (str(toy / 'net_recall'), 'iter_8.pth', 'model.decode_head.loss_decode.type'):
+        assert f'>{text}<' in page
+
+
+def page_content(page):
+    """What the script of a page reads."""
+    return json.loads(re.search(r'id="data">(.*?)</script>', page, re.DOTALL).group(1))
 
 
 def test_classification(toy, tmp_path, monkeypatch, capsys, says):
@@ -70,7 +78,9 @@ def test_classification(toy, tmp_path, monkeypatch, capsys, says):
     assert re.search(r'\[[+-][\d.]+, [+-][\d.]+\] \|$', of_a_class)
     assert not (out / 'overlays.png').exists()
     assert (out / 'marginal_likelihood.png').exists()
-    assert (out / 'index.html').read_text().count('<img ') == 2
+    data = page_content((out / 'index.html').read_text())
+    assert len(data['images']) == 18 and len(data['likelihood']) == 2
+    assert data['groups'] == dict(many=[0], medium=[1], few=[2])
 
     with says(r'^compare_runs.py: .*seed0 \(classification\) has 3 classes .* 10 classes'):
         start(monkeypatch, tmp_path / 'seed0', toy / 'net_ce', '--out', out)
@@ -91,7 +101,7 @@ def test_group_of_trainings(toy, tmp_path, monkeypatch, capsys, says):
             assert float(both['deviation']) == pytest.approx(deviation, abs=2e-4)
     assert '| score | class | Both |' in capsys.readouterr().out
     page = (tmp_path / 'index.html').read_text()
-    assert page.count('<td>Both</td>') == 2 and 'the first training of each run' in page
+    assert page.count('<strong>Both</strong>') == 2 and 'the first training of each run' in page
 
     with says('expected the folder of a run, or --group NAME RUN_DIR..., but got none'):
         start(monkeypatch)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from mmseg_recall.evaluation import Comparison
-    from mmseg_recall.evaluation.run_results import RunResults
+    from mmseg_recall.evaluation.predictions import RunResults
 
 OVERLAYS = 4
 """Images of the figure."""
@@ -131,7 +131,7 @@ def draw(comparison: Comparison, runs: dict[str, RunResults], folder: Path) -> N
 
 def overlays(runs: dict[str, RunResults], folder: Path) -> None:
     """The first of the examples, not the best ones."""
-    from mmseg_recall.evaluation.examples import decode_image, decode_labels
+    from mmseg_recall.evaluation.predictions import decode_image, decode_labels
     from mmseg_recall.visualization import plot_overlays
 
     first = next(iter(runs.values()))

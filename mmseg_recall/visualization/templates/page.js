@@ -1,7 +1,7 @@
 'use strict';
 // What the page shows is in `data`; names reach the page as text only, never as HTML.
 const data = JSON.parse(document.getElementById('data').textContent);
-const PAGE_ROWS = 50, MATRIX_CLASSES = 30, BARS = 40;
+const PAGE_ROWS = 25, MATRIX_CLASSES = 30, BARS = 40;
 const SVG = 'http://www.w3.org/2000/svg';
 const byId = (id) => document.getElementById(id);
 const [first] = data.runs;
@@ -48,7 +48,7 @@ const other = () => data.runs[state.other];
 const runColour = (index) => `var(--run${index % 6})`;
 const difference = (score, label) =>
   state.other ? data.scores[score][label].differences[state.other - 1] : null;
-const kind = (value, good = 1) => (value * good > 0 ? 'gain' : value ? 'loss' : 'unclear');
+const kind = (value) => (value > 0 ? 'gain' : value < 0 ? 'loss' : 'unclear');
 
 // --- the table of classes --------------------------------------------------------------------
 
@@ -187,18 +187,19 @@ function drawTail() {
     const points = all.map((label) => [data.frequency.values[label],
       data.scores[score][label].values[run]])
       .filter(([x, y]) => x > 0 && y !== null).sort((a, b) => a[0] - b[0]);
-    const size = Math.ceil(points.length / 12);
-    const means = [];
-    for (let start = 0; start < points.length; start += size) {
-      const part = points.slice(start, start + size);
-      means.push([0, 1].map((axis) => part.reduce((sum, p) => sum + p[axis], 0) / part.length));
+    const parts = new Map(); // four to each power of ten
+    for (const point of points) {
+      const place = Math.round(4 * Math.log10(point[0]));
+      parts.set(place, [...(parts.get(place) || []), point]);
     }
+    const means = [...parts.values()].map((part) => [0, 1].map((axis) =>
+      part.reduce((sum, point) => sum + point[axis], 0) / part.length));
     return {name: data.runs[run], colour: runColour(run), points, x: means.map((p) => p[0]),
       y: means.map((p) => p[1])};
   });
   byId('tail').replaceChildren(chart(`Recall over ${data.frequency.title}`,
     data.frequency.title, lines, {log: true, top: 100,
-      note: 'A dot for each class; lines are means of classes of like frequency.'}));
+      note: 'A dot for each class; the lines are means of classes of similar frequency.'}));
 }
 
 // --- the confusion matrix --------------------------------------------------------------------
@@ -245,8 +246,8 @@ function mostChanged() {
 function cellColour(truth, predicted, value) {
   const good = (truth === predicted ? 1 : -1) * (state.mode === 'difference' ? value : 1);
   const strength = Math.min(1, Math.abs(value) / (state.mode === 'difference' ? 30 : 100)) ** 0.7;
-  return `color-mix(in srgb, var(--${good > 0 ? 'gain' : 'loss'}) ${
-    (60 * strength).toFixed(0)}%, var(--panel))`;
+  return `color-mix(in srgb, var(--${good > 0 ? 'gain' : 'loss'}) ` +
+    `calc(${strength.toFixed(2)} * var(--strongest)), var(--panel))`;
 }
 
 function drawMatrix() {
@@ -255,7 +256,7 @@ function drawMatrix() {
   document.querySelector('#matrix thead').replaceChildren(make('tr', {}, make('td'),
     ...names.map((name) => make('th', {scope: 'col'}, make('span', {title: name}, name)))));
   document.querySelector('#matrix tbody').replaceChildren(...labels.map((truth, row) =>
-    make('tr', {}, make('th', {scope: 'row'}, names[row]),
+    make('tr', {}, make('th', {scope: 'row', title: names[row]}, names[row]),
       ...labels.map((predicted, column) => {
         const value = shown(truth, predicted);
         const text = Math.abs(value) >= 0.5 ? value.toFixed(0) : '';
@@ -401,12 +402,12 @@ function caption(image) {
     return [make('span', {}, [...new Set([0, state.other])].map((run) =>
       number(counts[run])).join(' → ') + ' pixels')];
   }
-  const percent = ({correct, missed, wrong}) =>
-    (correct + missed + wrong ? (100 * correct / (correct + missed + wrong)).toFixed(1) : '-');
+  const percent = ({correct, missed, wrong}) => 100 * correct / (correct + missed + wrong);
   const sums = totals(image, state.label);
-  const text = `${state.label === null ? 'correct' : 'IoU'} ` + [...new Set([0, state.other])]
-    .map((run) => percent(sums[run])).join(' → ');
-  return [make('span', {class: state.other ? kind(gain(image)) : ''}, text)];
+  const values = [...new Set([0, state.other])].map((run) => percent(sums[run]));
+  const text = `${state.label === null ? '% correct' : 'IoU'} ` + values.map((value) =>
+    (Number.isNaN(value) ? '-' : value.toFixed(1))).join(' → ');
+  return [make('span', {class: kind(values.at(-1) - values[0])}, text)];
 }
 
 let current = []; // the images shown, in their order
@@ -552,7 +553,7 @@ function ticks(low, high, log) {
     }
     return powers;
   }
-  const rough = (high - low) / 4 || 1, unit = 10 ** Math.floor(Math.log10(rough));
+  const rough = (high - low) / 5 || 1, unit = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 5, 10].map((factor) => factor * unit).find((size) => size >= rough);
   const marks = [];
   for (let k = Math.ceil(low / step); k * step <= high * 1.0001; k++) marks.push(k * step);
@@ -569,19 +570,19 @@ function chart(title, below, lines, {log = false, top = null, note = '', key: ke
   const [y0, y1] = [Math.min(0, extreme(ys, Math.min)), top ?? (extreme(ys, Math.max) || 1)];
   const along = (x) => (log ? Math.log10(x / x0) / (Math.log10(x1 / x0) || 1)
     : (x - x0) / ((x1 - x0) || 1));
-  const px = (x) => (left + along(x) * (width - left - 12)).toFixed(1);
+  const px = (x) => (left + along(x) * (width - left - 24)).toFixed(1);
   const py = (y) => (height - under - (y - y0) / (y1 - y0) * (height - under - 12)).toFixed(1);
   const svg = draw('svg', {class: 'chart', viewBox: `0 0 ${width} ${height}`, role: 'img',
     'aria-label': `${title}: ${lines.map((line) => line.name).slice(0, 8).join(', ')}`});
   for (const y of ticks(y0, y1)) {
-    svg.append(draw('line', {class: 'grid', x1: left, x2: width - 12, y1: py(y), y2: py(y)}),
+    svg.append(draw('line', {class: 'grid', x1: left, x2: width - 24, y1: py(y), y2: py(y)}),
       draw('text', {x: left - 6, y: +py(y) + 4, 'text-anchor': 'end'}, number(y)));
   }
   for (const x of ticks(x0, x1, log)) {
     svg.append(draw('text', {x: px(x), y: height - under + 16, 'text-anchor': 'middle'},
       number(x)));
   }
-  svg.append(draw('text', {x: width - 12, y: height - 4, 'text-anchor': 'end'}, below));
+  svg.append(draw('text', {x: width - 24, y: height - 2, 'text-anchor': 'end'}, below));
   for (const {points = [], colour} of lines) {
     svg.append(draw('path', {d: points.map(([x, y]) => `M${px(x)} ${py(y)}h0`).join(''),
       stroke: colour, 'stroke-width': 4, 'stroke-linecap': 'round', opacity: 0.35}));

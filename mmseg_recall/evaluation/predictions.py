@@ -1,11 +1,14 @@
-"""Validation images with their predictions, small enough that one page holds dozens of them."""
+"""What a run predicts, with images small enough that one page holds dozens of them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
+
+from .image_totals import ImageTotals
 
 MAX_EXAMPLES = 400
 """Images that are kept of a run, at equal distances in the validation set, to choose from later."""
@@ -14,7 +17,7 @@ EXAMPLE_SIZE = 384
 """Pixels of their longer side, at most."""
 
 WIDE = 256
-"""With more classes than this less one, labels need the second byte of a pixel."""
+"""From this number of classes on labels and "none of them" need a second byte of a pixel."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,33 @@ class Examples:
     truth: list[bytes] = field(default_factory=list)
     predicted: list[bytes] = field(default_factory=list)
     palette: list[list[int]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class RunResults:
+    """The results of a training on its validation images.
+
+    Attributes:
+        folder (Path): The folder of the training.
+        checkpoint (Path, optional): The checkpoint whose parameters were scored.
+        totals (ImageTotals): The totals of each validation image.
+        likelihood (numpy.ndarray, optional): ``(C,)`` mean predicted score of each class, for
+            classification.
+        pairs (numpy.ndarray, optional): ``(K, 4)``: how often each image has a pair of a true and
+            a predicted class, see :func:`label_pairs`.
+        examples (Examples): Some of the images with their predictions.
+        facts (dict[str, str]): Where the run comes from: schedule, seed, versions.
+        settings (dict[str, str]): Its config, each setting by its name with dots.
+    """
+
+    folder: Path
+    checkpoint: Path | None
+    totals: ImageTotals
+    likelihood: np.ndarray | None = None
+    pairs: np.ndarray | None = None
+    examples: Examples = field(default_factory=Examples)
+    facts: dict[str, str] = field(default_factory=dict)
+    settings: dict[str, str] = field(default_factory=dict)
 
 
 def chosen_images(num_images: int) -> set[int]:
@@ -89,9 +119,10 @@ def encode_image(image: np.ndarray, size: tuple[int, int]) -> bytes:
 
 
 def encode_labels(labels: np.ndarray, size: tuple[int, int], num_classes: int) -> bytes:
-    """A label map as PNG of ``(width, height)``: grey is the label, 255 anything outside the classes.
+    """A label map as PNG of ``(width, height)``.
 
-    From :data:`WIDE` classes on red is the label's low byte and green its high byte.
+    Grey is the label, 255 anything outside the classes. From :data:`WIDE` classes on red is the
+    label's low byte and green its high byte.
     """
     import cv2
 
