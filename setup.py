@@ -76,6 +76,8 @@ EXTRAS = {
         'torchvision',
         *PARTS,
     ],
+    # The page's tests drive the system's Chromium, or the one of `playwright install chromium`.
+    'browser': ['axe-playwright-python', 'playwright'],
     # tensorboard: its backend is tested.
     'dev': ['mypy', 'pytest', 'pytest-xdist', 'ruff', 'tensorboard'],
 }

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from ..files import InputError
 from .image_totals import ImageTotals
 
 MAX_EXAMPLES = 400
@@ -64,6 +66,42 @@ class RunResults:
     examples: Examples = field(default_factory=Examples)
     facts: dict[str, str] = field(default_factory=dict)
     settings: dict[str, str] = field(default_factory=dict)
+
+
+def run_names(folders: Sequence[str | Path]) -> list[str]:
+    """What tells the folders of runs apart: their paths without what all begin and end with.
+
+    Raises:
+        InputError: If a folder is given twice.
+
+    Examples:
+        >>> run_names(['work_dirs/net_1xb4-ce-600i', 'work_dirs/net_1xb4-recall-600i'])
+        ['ce', 'recall']
+        >>> run_names(['work_dirs/ce', 'work_dirs/ce_long'])
+        ['ce', 'ce_long']
+    """
+    paths = [Path(folder).resolve() for folder in folders]
+    twice = [str(folder) for folder, path in zip(folders, paths) if paths.count(path) > 1]
+    if twice:
+        raise InputError(f'runs must be different folders, but got {" and ".join(twice)}')
+    # Words and what separates them, in turns.
+    words = [re.split(r'([/_-])', str(path)) for path in paths]
+    start = _shared_words(words)
+    end = _shared_words([parts[:start:-1] for parts in words])
+    names = [''.join(parts[start : len(parts) - end]) for parts in words]
+    short = len(paths) > 1 and all(name.strip('/_-') for name in names)
+    if short:
+        return [name.strip('/_-') for name in names]
+    tails = [path.name for path in paths]
+    return tails if len(set(tails)) == len(tails) else [str(folder) for folder in folders]
+
+
+def _shared_words(words: list[list[str]]) -> int:
+    """How many words (and separators) all begin with."""
+    for count, parts in enumerate(zip(*words)):
+        if len(set(parts)) > 1:
+            return count
+    return min(map(len, words))
 
 
 def chosen_images(num_images: int) -> set[int]:

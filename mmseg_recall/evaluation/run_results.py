@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
@@ -33,6 +32,7 @@ from .predictions import (
     encode_image,
     encode_labels,
     label_pairs,
+    run_names,
     small_size,
 )
 from .provenance import run_facts, run_settings
@@ -132,42 +132,6 @@ def find_checkpoint(folder: Path, which: Literal['last', 'best'] = 'last') -> Pa
     if not files:
         raise MissingInputError(f'{folder} has no checkpoint: expected {expected}')
     return files[0]
-
-
-def run_names(folders: Sequence[str | Path]) -> list[str]:
-    """What tells the folders of runs apart: their paths without what all begin and end with.
-
-    Raises:
-        InputError: If a folder is given twice.
-
-    Examples:
-        >>> run_names(['work_dirs/net_1xb4-ce-600i', 'work_dirs/net_1xb4-recall-600i'])
-        ['ce', 'recall']
-        >>> run_names(['work_dirs/ce', 'work_dirs/ce_long'])
-        ['ce', 'ce_long']
-    """
-    paths = [Path(folder).resolve() for folder in folders]
-    twice = [str(folder) for folder, path in zip(folders, paths) if paths.count(path) > 1]
-    if twice:
-        raise InputError(f'runs must be different folders, but got {" and ".join(twice)}')
-    # Words and what separates them, in turns.
-    words = [re.split(r'([/_-])', str(path)) for path in paths]
-    start = _shared_words(words)
-    end = _shared_words([parts[:start:-1] for parts in words])
-    names = [''.join(parts[start : len(parts) - end]) for parts in words]
-    short = len(paths) > 1 and all(name.strip('/_-') for name in names)
-    if short:
-        return [name.strip('/_-') for name in names]
-    tails = [path.name for path in paths]
-    return tails if len(set(tails)) == len(tails) else [str(folder) for folder in folders]
-
-
-def _shared_words(words: list[list[str]]) -> int:
-    """How many words (and separators) all begin with."""
-    for count, parts in enumerate(zip(*words)):
-        if len(set(parts)) > 1:
-            return count
-    return min(map(len, words))
 
 
 # --- the model over its validation images -----------------------------------------------------

@@ -7,6 +7,8 @@ import runpy
 import shutil
 import sys
 
+import cv2
+import numpy as np
 import pytest
 
 pytest.importorskip('mmseg')
@@ -111,6 +113,34 @@ def test_group_of_trainings(toy, tmp_path, monkeypatch, capsys, says):
         start(monkeypatch, folders[0], '--group', 'net_ce', folders[1])
     with says('different folders, but got .*net_ce and .*net_ce'):
         start(monkeypatch, folders[0], '--group', 'CE', folders[0])
+
+
+WITHOUT_MMENGINE = """
+import runpy, sys
+sys.modules.update(mmengine=None, mmcv=None, mmseg=None, mmpretrain=None)
+sys.path.insert(0, sys.argv[1].rpartition('/')[0])
+del sys.argv[0]
+runpy.run_path(sys.argv[0], run_name='__main__')
+"""
+
+
+def test_label_maps_of_any_framework(run, tmp_path, monkeypatch, says):
+    rng = np.random.default_rng(0)
+    for folder in ('truth', 'runs/a', 'runs/b'):
+        (tmp_path / folder).mkdir(parents=True)
+        for number in range(4):
+            labels = rng.integers(0, 2, (8, 8), np.uint8)
+            cv2.imwrite(str(tmp_path / folder / f'{number}.png'), labels)
+    (tmp_path / 'classes.txt').write_text('road\npole\n')
+    arguments = ['runs/a', 'runs/b', '--truth', 'truth', '--images', 'truth', '--out', 'out']
+    arguments += ['--classes', 'classes.txt', '--resamples', 50]
+    output = run(sys.executable, '-c', WITHOUT_MMENGINE, TOOL, *arguments)
+    assert '| IoU | pole |' in output
+    data = page_content((tmp_path / 'out/index.html').read_text())
+    assert data['classes'] == ['road', 'pole'] and len(data['images']) == 4
+
+    with says('--truth needs --classes FILE, the names of the classes, but got none'):
+        start(monkeypatch, tmp_path, '--truth', tmp_path / 'truth')
 
 
 def test_folder_without_a_run(tmp_path, monkeypatch, says):

@@ -8,6 +8,11 @@ standard deviation over the seeds beside the interval over the images:
     python tools/analysis_tools/compare_runs.py \
         --group CE work_dirs/ce_seed* --group Recall work_dirs/recall_seed*
 
+Of models that another framework trained, the folders of their predicted label maps:
+
+    python tools/analysis_tools/compare_runs.py predicted/ce predicted/recall \
+        --truth labels/val --classes classes.txt --images images/val
+
 The first run is the baseline. Each model runs over its validation images once; the result stays
 in its folder, and the next comparison starts from there. Relative paths in the configs are looked
 up from the working directory, so start it where the trainings were started.
@@ -16,6 +21,8 @@ up from the working directory, so start it where the trainings were started.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,7 +43,6 @@ def compare_runs(args: argparse.Namespace) -> None:
     from rich.markdown import Markdown
 
     from mmseg_recall.evaluation.comparison import compare
-    from mmseg_recall.evaluation.run_results import training_counts
     from mmseg_recall.files import input_errors
     from mmseg_recall.functional import checks
     from mmseg_recall.visualization import write_page
@@ -53,9 +59,8 @@ def compare_runs(args: argparse.Namespace) -> None:
         file.write_text(text, encoding='utf-8')
     firsts = {name: run for name, (run, *_) in runs.items()}
     draw(comparison, firsts, folder)
-    counts = training_counts(next(iter(firsts.values())).folder)
-    class_counts = counts.counts if counts else None
-    files.append(write_page(comparison, runs, folder / 'index.html', class_counts))
+    counts = class_counts(next(iter(firsts.values())))
+    files.append(write_page(comparison, runs, folder / 'index.html', counts))
     console = Console(markup=False, emoji=False)  # names of classes are written as they are
     text = comparison.markdown()
     # On a terminal as a table, into a file as it can be pasted.
@@ -74,6 +79,19 @@ def parse_args() -> argparse.Namespace:
         metavar=('NAME', 'RUN_DIR'),
         help='trainings that differ in their seed, compared as one run of this name; may be '
         'repeated, and comes after the runs of one training',
+    )
+    maps = parser.add_argument_group('label maps in place of trainings')
+    maps.add_argument('--truth', metavar='DIR', help='folder of the true label maps')
+    maps.add_argument(
+        '--classes', metavar='FILE', help='text file with the name of a class on each line'
+    )
+    maps.add_argument('--images', metavar='DIR', help='folder of the images, for the page')
+    maps.add_argument(
+        '--ignore-index',
+        type=int,
+        default=255,
+        metavar='LABEL',
+        help='the true label that is ignored, by default %(default)s',
     )
     parser.add_argument(
         '--out',
@@ -96,7 +114,7 @@ def parse_args() -> argparse.Namespace:
 
 def read_groups(args: argparse.Namespace) -> dict[str, list[RunResults]]:
     """The trainings of each run: one of each folder, several of each group."""
-    from mmseg_recall.evaluation.run_results import read_run, run_names
+    from mmseg_recall.evaluation.predictions import run_names
     from mmseg_recall.files import InputError
 
     if not args.runs and not args.group:
@@ -112,9 +130,41 @@ def read_groups(args: argparse.Namespace) -> dict[str, list[RunResults]]:
                 f'{" ".join(folders)}'
             )
     run_names([folder for _, folders in groups for folder in folders])  # none twice
-    return {
-        name: [read_run(folder, args.checkpoint) for folder in folders] for name, folders in groups
-    }
+    read = reader(args)
+    return {name: [read(folder) for folder in folders] for name, folders in groups}
+
+
+def reader(args: argparse.Namespace) -> Callable[[str], RunResults]:
+    """What reads the folder of a run."""
+    from mmseg_recall.files import InputError, reading
+
+    if not args.truth:
+        from mmseg_recall.evaluation.run_results import read_run
+
+        return partial(read_run, checkpoint=args.checkpoint)
+    if not args.classes:
+        raise InputError('--truth needs --classes FILE, the names of the classes, but got none')
+    from mmseg_recall.evaluation.label_maps import read_label_maps
+
+    with reading(args.classes, 'the name of a class on each line'):
+        classes = Path(args.classes).read_text(encoding='utf-8').split('\n')
+    return partial(
+        read_label_maps,
+        truth=args.truth,
+        classes=[name.strip() for name in classes if name.strip()],
+        images=args.images,
+        ignore_index=args.ignore_index,
+    )
+
+
+def class_counts(run: RunResults) -> list[int] | None:
+    """How often each class occurs in training, where the training counted."""
+    if run.checkpoint is None:  # no training, label maps
+        return None
+    from mmseg_recall.evaluation.run_results import training_counts
+
+    counts = training_counts(run.folder)
+    return counts.counts if counts else None
 
 
 def draw(comparison: Comparison, runs: dict[str, RunResults], folder: Path) -> None:
@@ -147,16 +197,14 @@ def overlays(runs: dict[str, RunResults], folder: Path) -> None:
 
 
 def likelihoods(runs: dict[str, RunResults], folder: Path) -> None:
-    from mmseg_recall.evaluation.run_results import training_counts
     from mmseg_recall.visualization import plot_marginal_likelihood
 
     first = next(iter(runs.values()))
-    counts = training_counts(first.folder)
     plot_marginal_likelihood(
         {name: run.likelihood for name, run in runs.items()},
         first.totals.classes,
         folder / 'marginal_likelihood.png',
-        counts.counts if counts else None,
+        class_counts(first),
     )
 
 
