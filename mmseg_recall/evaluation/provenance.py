@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from importlib import import_module
 from typing import Any
 
 import torch
@@ -50,9 +51,16 @@ def run_facts(cfg: Config, meta: Mapping[str, Any]) -> dict[str, str]:
         'trained': meta.get('time'),
         'trained with': version and f'MMEngine {version}',
         'commit': commit,
-        'scored with': f'mmseg-recall {__version__}, PyTorch {torch.__version__}',
+        'scored with': _versions(cfg.get('default_scope')),
     }
     return {name: str(value) for name, value in facts.items() if value not in (None, '')}
+
+
+def _versions(library: str | None) -> str:
+    versions = {'mmseg-recall': __version__, 'PyTorch': torch.__version__}
+    if library:
+        versions[library] = import_module(library).__version__
+    return ', '.join(f'{name} {version}' for name, version in versions.items())
 
 
 def _schedule(cfg: Config) -> str:

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from ..evaluation.predictions import RunResults
 
 #: The scores that stand first, as far as a comparison has them.
-HEADLINES = ('mIoU', 'mAcc', 'mean precision', 'aAcc', 'top1', 'mean recall', 'many', 'few')
+HEADLINES = ('mIoU', 'mAcc', 'mean precision', 'aAcc')
+HEADLINES += ('top1', 'mean recall', 'many', 'medium', 'few')
 
 #: What can be said of a difference, of one score and of several.
 OUTCOMES = dict(

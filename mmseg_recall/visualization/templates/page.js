@@ -79,16 +79,12 @@ function shownClasses() {
     .sort((a, b) => compared(value(a), value(b)) || a - b);
 }
 
-/** The farthest any interval reaches from 0, so that all rows have one scale. */
-function scale() {
-  let most = 1;
-  for (const score of scores) {
-    for (const label of all) {
-      const [value, low, high] = difference(score, label);
-      most = Math.max(most, Math.abs(value), Math.abs(low), Math.abs(high)); // null is 0
-    }
-  }
-  return most;
+/** The farthest any interval of a score reaches from 0, so that all its rows have one scale. */
+function scale(score) {
+  return all.reduce((most, label) => {
+    const [value, low, high] = difference(score, label);
+    return Math.max(most, Math.abs(value), Math.abs(low), Math.abs(high)); // null is 0
+  }, 1);
 }
 
 function span([value, low, high, clear], most) {
@@ -153,7 +149,7 @@ function drawTable() {
   const pages = Math.max(1, Math.ceil(shown.length / PAGE_ROWS));
   state.page = Math.min(state.page, pages - 1);
   const start = state.page * PAGE_ROWS;
-  const most = state.other ? scale() : 1;
+  const most = scores.map((score) => (state.other ? scale(score) : 1));
   drawHead();
   document.querySelector('#table tbody').replaceChildren(
     ...shown.slice(start, start + PAGE_ROWS).map((label) => {
@@ -164,7 +160,7 @@ function drawTable() {
         make('th', {scope: 'row'}, button),
         make('td', {'data-label': data.frequency.title}, frequency === null ? '-'
           : number(frequency)),
-        ...scores.map((score) => scoreCell(score, label, most)));
+        ...scores.map((score, index) => scoreCell(score, label, most[index])));
     }));
   document.querySelector('#table caption').textContent =
     `Scores of each class in percent${state.other ? `, ${first} → ${other()}` : ''}. ` +
@@ -317,7 +313,7 @@ function chooseCell(truth, predicted) {
   drawMatrix();
   drawImages();
   byId('cell').replaceChildren(`${cellText(truth, predicted)}. `,
-    make('a', {href: '#images'}, 'Its images'));
+    data.images.length ? make('a', {href: '#images'}, 'Its images') : '');
   const cell = document.querySelector(`[data-cell="${truth},${predicted}"]`);
   if (cell) cell.focus({preventScroll: true});
 }
@@ -419,11 +415,11 @@ function drawImages() {
   const about = state.cell
     ? `with ${data.classes[state.cell[0]]} predicted as ${data.classes[state.cell[1]]}`
     : state.label === null ? '' : `with ${data.classes[state.label]}, true or predicted`;
+  const most = state.other ? 'changed the most' : 'have the most errors';
   byId('images-note').textContent =
-    `${current.length} of the ${data.images.length} images in this page ${about}, ` +
-    `${state.other ? 'those that changed the most' : 'those with the most errors'} first. ` +
-    `They were chosen from ${data.numImages} validation images because they changed the most for ` +
-    'one class or another, so they do not show the average.';
+    `${current.length} of the ${data.images.length} images in this page ${about}, those that ` +
+    `${most} first. They were chosen from ${data.numImages} validation images because they ` +
+    `${most} in one class or another, so they do not show the average.`;
   state.image = Math.min(state.image, Math.max(0, current.length - 1));
   byId('strip').replaceChildren(...current.map((image, index) => {
     const picture = make('img', {src: source('jpeg', image.image), loading: 'lazy',
@@ -631,7 +627,7 @@ function choose(label) {
   state.cell = null;
   state.image = 0;
   byId('class').value = label ?? '';
-  byId('cell').textContent = 'Choose a cell to see its images.';
+  byId('cell').textContent = 'Choose a cell to see its numbers and images.';
   drawAll();
 }
 
@@ -641,6 +637,9 @@ function drawAll() {
   drawMatrix();
   drawImages();
   drawCharts();
+  for (const link of document.querySelectorAll('nav a')) {
+    link.hidden = document.querySelector(link.hash).hidden;
+  }
 }
 
 function act(id, event, change, redraw) {
