@@ -77,6 +77,8 @@ EXTRAS = {
         'torchvision',
         *PARTS,
     ],
+    # The page's tests drive the system's Chromium, or the one of `playwright install chromium`.
+    'browser': ['axe-playwright-python', 'playwright'],
     # tensorboard: its backend is tested.
     'dev': ['mypy', 'pytest', 'pytest-xdist', 'ruff', 'tensorboard'],
 }
@@ -102,7 +104,10 @@ with tempfile.TemporaryDirectory() as build_folder:
         ],
         packages=[*find_packages(include=['mmseg_recall', 'mmseg_recall.*']), TOY_STREETS],
         package_dir={TOY_STREETS: 'projects/toy_streets'},
-        package_data={'mmseg_recall': ['py.typed']},
+        package_data={
+            'mmseg_recall': ['py.typed'],
+            'mmseg_recall.visualization': ['templates/*'],
+        },
         python_requires='>=3.10',
         install_requires=['numpy>=1.26', 'torch>=2.1'],
         extras_require=EXTRAS,

@@ -19,7 +19,9 @@ MODULES = {
     ),
     'image_totals': (None, ('ImageTotals', 'scores')),
     'intervals': (None, ('bootstrap', 'paired_means')),
-    'run_results': ('mmengine', ('RunResults', 'read_run', 'read_runs')),
+    'label_maps': ('cv2', ('read_label_maps',)),
+    'predictions': (None, ('RunResults',)),
+    'run_results': ('mmengine', ('read_run', 'read_runs')),
 }
 
 __getattr__, __dir__, __all__ = exports(__name__, MODULES)
