@@ -127,8 +127,8 @@ def verdict(comparison: Comparison, number: int) -> str:
         ...     for name, predicted in dict(CE=ce, Recall=recall).items()
         ... }
         >>> verdict(compare(runs, resamples=200), 0)
-        'top1 (+30.00) and mean recall (+37.50) rise significantly. recall rises significantly \
-for ibis and falls for none.'
+        'top1 (+30.00) and mean recall (+37.50) rise significantly. Class by class, recall \
+rises significantly for ibis and falls for none.'
     """
     outcomes: dict[str, list[str]] = {outcome: [] for outcome in OUTCOMES}
     for row in _means(comparison, HEADLINES):
@@ -156,7 +156,8 @@ def _classes_moved(comparison: Comparison, number: int) -> str:
     )
     if not up and not down:
         return f'No class changes significantly in {score}.'
-    return f'{score} rises significantly for {_listed(up)} and falls for {_listed(down)}.'
+    changes = f'rises significantly for {_listed(up)} and falls for {_listed(down)}'
+    return f'Class by class, {score} {changes}.'
 
 
 def _outcome(row: Row, number: int) -> str:

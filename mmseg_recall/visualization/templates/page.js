@@ -558,7 +558,7 @@ function ticks(low, high, log) {
 
 /** Lines, and dots behind them, with axes and a key below: `{name, colour, x, y, points, faint}`. */
 function chart(title, below, lines, {log = false, top = null, note = '', key: keyed = true} = {}) {
-  const [width, height, left, under] = [520, 260, 52, 34];
+  const [width, height, left, under] = [520, 270, 52, 44];
   const xs = lines.flatMap(({x, points = []}) => [...x, ...points.map((p) => p[0])]);
   const ys = lines.flatMap(({y}) => y).filter((y) => y !== null);
   const extreme = (values, best) => values.reduce((a, b) => best(a, b));
