@@ -14,6 +14,7 @@ from .predictions import (
     Examples,
     RunResults,
     chosen_images,
+    class_colours,
     encode_image,
     encode_labels,
     label_pairs,
@@ -66,7 +67,7 @@ def read_label_maps(
     if not names:
         raise MissingInputError(f'{truth} has no label map: expected a file for each image')
     chosen, classes = chosen_images(len(names)), distinct_names(classes)
-    examples = Examples(palette=_colours(len(classes)))
+    examples = Examples(palette=class_colours(len(classes)))
     pairs = []
     areas = np.zeros((len(names), 3, len(classes)), np.int64)
     for index, name in enumerate(names):
@@ -146,11 +147,3 @@ def _areas(pairs: np.ndarray, num_classes: int) -> np.ndarray:
             )
         ]
     )
-
-
-def _colours(num_classes: int) -> list[list[int]]:
-    """Colours that differ from their neighbours, around the circle of hues."""
-    hues = np.arange(num_classes) * 0.381966 % 1
-    values = np.where(np.arange(num_classes) % 2, 160, 235)
-    hsv = np.stack([180 * hues, np.full(num_classes, 190), values], 1).astype(np.uint8)
-    return cv2.cvtColor(hsv[None], cv2.COLOR_HSV2RGB)[0].tolist()

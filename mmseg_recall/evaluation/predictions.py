@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import colorsys
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -122,7 +123,7 @@ def label_pairs(
 
     Args:
         index (int): The number of the image.
-        truth (numpy.ndarray): Labels; those outside the classes are ignored.
+        truth (numpy.ndarray): Labels; positions outside the classes are ignored, here or there.
         predicted (numpy.ndarray): Predicted labels, of the same shape.
         num_classes (int): C.
 
@@ -134,12 +135,24 @@ def label_pairs(
         [[7, 0, 0, 1], [7, 0, 1, 1], [7, 1, 1, 1]]
     """
     truth, predicted = (np.asarray(labels, np.int64).ravel() for labels in (truth, predicted))
-    valid = (truth >= 0) & (truth < num_classes)
+    valid = (truth >= 0) & (truth < num_classes) & (predicted < num_classes)
     counts = np.bincount(truth[valid] * num_classes + predicted[valid])
     found = counts.nonzero()[0]
     return np.stack(
         [np.full_like(found, index), found // num_classes, found % num_classes, counts[found]], 1
     )
+
+
+def class_colours(num_classes: int) -> list[list[int]]:
+    """RGB colours for classes that have none: hues by the golden angle, so that neighbours differ.
+
+    Example:
+        >>> class_colours(2)
+        [[220, 56, 56], [56, 220, 104]]
+    """
+    hues = (0.381966 * label % 1 for label in range(num_classes))
+    colours = (colorsys.hls_to_rgb(hue, 0.54, 0.7) for hue in hues)
+    return [[round(255 * part) for part in colour] for colour in colours]
 
 
 def small_size(shape: Sequence[int]) -> tuple[int, int]:

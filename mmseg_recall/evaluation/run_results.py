@@ -29,6 +29,7 @@ from .predictions import (
     Examples,
     RunResults,
     chosen_images,
+    class_colours,
     encode_image,
     encode_labels,
     label_pairs,
@@ -174,8 +175,8 @@ def _segmentation(cfg: Config, folder: Path, checkpoint: Path, dataset, samples)
 
     classes = distinct_names(dataset.metainfo['classes'])
     ignored = _evaluator_option(cfg, 'ignore_index', IGNORED)
-    palette = np.asarray(dataset.metainfo.get('palette') or _palette(len(classes))).tolist()
-    examples, chosen = Examples(palette=palette), chosen_images(len(dataset))
+    palette = dataset.metainfo.get('palette') or class_colours(len(classes))
+    examples, chosen = Examples(palette=np.asarray(palette).tolist()), chosen_images(len(dataset))
     areas: list[np.ndarray] = []
     pairs: list[np.ndarray] = []
     for index, (image, sample) in enumerate(samples):
@@ -278,13 +279,6 @@ def _pixels(image: torch.Tensor) -> np.ndarray:
     """An image of the loader, ``(H, W, 3)`` BGR as MMCV loads it; grey where it has one channel."""
     channels = image if len(image) == 3 else image[:1].expand(3, -1, -1)
     return channels.permute(1, 2, 0).cpu().numpy()
-
-
-def _palette(num_classes: int) -> list[list[int]]:
-    """Colours for a data set that has none: those of MMSegmentation."""
-    from mmseg.utils import get_palette
-
-    return get_palette(num_classes)
 
 
 # --- cache ------------------------------------------------------------------------------------

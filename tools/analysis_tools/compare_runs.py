@@ -164,7 +164,8 @@ def class_counts(run: RunResults) -> list[int] | None:
     from mmseg_recall.evaluation.run_results import training_counts
 
     counts = training_counts(run.folder)
-    return counts.counts if counts else None
+    known = counts and len(counts.counts) == len(run.totals.classes)
+    return counts.counts if known else None
 
 
 def draw(comparison: Comparison, runs: dict[str, RunResults], folder: Path) -> None:
