@@ -49,6 +49,7 @@ html_extra_path = ['_root']
 html_css_files = ['site.css']
 html_js_files = ['site.js']
 html_show_sphinx = False
+html_copy_source = False
 html_show_sourcelink = False
 # One file of MathJax, part of the site. Its menu would ask the network for others.
 mathjax_path = 'tex-svg.js'
