@@ -47,8 +47,9 @@ html_title = f'mmseg-recall {version}'
 html_static_path = ['_static', str(Path(*mathjax.__path__, 'static/mathjax/es5/tex-svg.js'))]
 html_extra_path = ['_root']
 html_css_files = ['site.css']
-html_js_files = ['sort.js']
+html_js_files = ['site.js']
 html_show_sphinx = False
+html_copy_source = False
 html_show_sourcelink = False
 # One file of MathJax, part of the site. Its menu would ask the network for others.
 mathjax_path = 'tex-svg.js'

@@ -14,7 +14,7 @@ from mmseg_recall.losses import RecallLoss
 
 
 class Scenes(torch.utils.data.Dataset):
-    """Images with a small square of a rare class, to put your own data in the place of."""
+    """Images with a small square of a rare class. Replace them by your own data."""
 
     def __len__(self):
         return 200

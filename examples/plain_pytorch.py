@@ -14,7 +14,7 @@ CLASSES = ('background', 'road', 'sign')  # the sign covers half a percent of an
 
 
 def make_batch(size=96, batch=4):
-    """Images and labels to put your own in the place of."""
+    """Replace these images and labels by your own."""
     target = torch.zeros(batch, size, size, dtype=torch.long)
     target[:, size // 2 :] = 1
     for label, y, x in zip(target, *torch.randint(8, size - 16, (2, batch))):

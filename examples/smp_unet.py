@@ -13,7 +13,7 @@ from mmseg_recall.losses import RecallLoss, SoftIoULoss
 
 
 def make_batch(size=64, batch=4):
-    """Images and labels to put your own in the place of."""
+    """Replace these images and labels by your own."""
     target = torch.zeros(batch, size, size, dtype=torch.long)
     target[:, size // 2 :] = 1
     for label, y, x in zip(target, *torch.randint(0, size - 6, (2, batch))):

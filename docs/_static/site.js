@@ -17,3 +17,8 @@ for (const table of document.querySelectorAll('table.sortable')) {
     });
   });
 }
+
+// What scrolls sideways can be reached by the keyboard.
+for (const box of document.querySelectorAll('.highlight pre, .table-wrapper, div.math')) {
+  if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
+}
