@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -207,18 +207,31 @@ def _shared_words(words: list[list[str]]) -> int:
 
 
 def _evaluate(cfg: Config, folder: Path, checkpoint: Path) -> RunResults:
+    dataset, samples = predictions(cfg, checkpoint, f'Scoring {folder.name}')
+    collect = _segmentation if cfg.default_scope == 'mmseg' else _classification
+    return collect(cfg, folder, checkpoint, dataset, samples)
+
+
+def predictions(cfg: Config, checkpoint: Path, title: str) -> tuple[Any, Iterator[tuple]]:
+    """The validation set, and of each of its images what the loader gives and the model predicts.
+
+    Args:
+        cfg: A config with ``val_dataloader``.
+        checkpoint: The parameters.
+        title: What the progress bar says.
+
+    Raises:
+        InputError: If the checkpoint cannot be read.
+    """
     init_default_scope(cfg.default_scope)
     loader_cfg = cfg.val_dataloader.copy()
     # The images in their own order, which is the same for every run.
     loader_cfg['sampler'] = dict(type='DefaultSampler', shuffle=False)
     loader = AnyDeviceRunner.build_dataloader(loader_cfg)
-    samples = _predicted(cfg, checkpoint, loader, f'Scoring {folder.name}')
-    collect = _segmentation if cfg.default_scope == 'mmseg' else _classification
-    return collect(cfg, folder, checkpoint, loader.dataset, samples)
+    return loader.dataset, _predicted(cfg, checkpoint, loader, title)
 
 
 def _predicted(cfg: Config, checkpoint: Path, loader, title: str) -> Iterator[tuple]:
-    """Each image as the loader gives it, and what the model says of it."""
     model_cfg = cfg.model.copy()
     if cfg.get('data_preprocessor'):
         model_cfg.setdefault('data_preprocessor', cfg.data_preprocessor)  # as MMEngine's runner
