@@ -100,15 +100,19 @@ class Recipe:
             unfinished.write_text(f'# Written by mmseg-recall check.\n{text}', encoding='utf-8')
 
 
-def plan_recipe(cfg: Config, model: nn.Module) -> Recipe:
+def plan_recipe(cfg: Config, model: nn.Module, unseen: bool = False) -> Recipe:
     """Find out how a config takes the loss, by replacing the losses of its model.
 
     Args:
         cfg: A config of MMSegmentation (``RecallLoss``) or MMPretrain (``BalancedSoftmaxLoss``).
         model: What it builds; its losses are replaced.
+        unseen: Whether a class has no training sample, for which ``BalancedSoftmaxLoss`` needs a
+            ``min_count``.
     """
     segmentation = cfg.default_scope == 'mmseg'
-    loss = RECALL if segmentation else BALANCED_SOFTMAX
+    loss = (
+        RECALL if segmentation else dict(BALANCED_SOFTMAX, **({'min_count': 1} if unseen else {}))
+    )
     had_one = any(isinstance(part, BaseLoss) for part in model.modules())
     rows = replace_losses(model, loss, REPLACE)
     places = {name: _place(cfg.model, name) for name, *_ in rows}

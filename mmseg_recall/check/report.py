@@ -41,6 +41,9 @@ RARE = 0.1
 ROWS = 40
 """Rows of the table on a terminal: of more classes those in the middle are left out."""
 
+NEEDED_HOOKS = ('ReplaceLossHook', 'ClassCountsHook')
+"""Hooks without which the loss is not there, or does not work."""
+
 NAMES = 8
 """Classes that a sentence names, at most."""
 
@@ -126,7 +129,7 @@ def check(
     counts = count_training_set(cfg, dataset, folder=cfg.work_dir)
     segmentation = cfg.default_scope == 'mmseg'
     network, samples, problem = _look(cfg, dataset, counts, segmentation)
-    recipe = plan_recipe(cfg, network.model) if network else None
+    recipe = plan_recipe(cfg, network.model, bool(counts.unseen)) if network else None
     if write and not recipe:
         raise InputError(f'--write: the model of {config} cannot be built: {problem}')
     mistakes = find_mistakes(cfg, checkpoint) if checkpoint else None
@@ -232,7 +235,7 @@ def _about_data(
     seen = [row for row in report.classes if row.count]
     most, least = (choose(seen, key=lambda row: row.count) for choose in (max, min))
     yield (
-        f'{most.name} has {_percent(most.share)} of the {report.unit}, {least.name} '
+        f'{_name(most)} has {_percent(most.share)} of the {report.unit}, {_name(least)} '
         f'{_percent(least.share)}: {_times(most.count / least.count)} fewer.'
     )
     if counts.unseen:
@@ -250,7 +253,7 @@ def _about_data(
 def _about_risks(report: Report, samples: TrainingSamples | None) -> Iterator[str]:
     at_risk = sorted((row for row in report.classes if row.risks), key=lambda row: row.count)
     for row in at_risk[:NAMES]:
-        yield f'{row.name}: {", ".join(row.risks)}.'
+        yield f'{_name(row)}: {", ".join(row.risks)}.'
     if len(at_risk) > NAMES:
         yield f'And {len(at_risk) - NAMES:,} more, in red above.'
     rules = [f'in fewer than {FEW} images']
@@ -280,7 +283,7 @@ def _about_batches(report: Report, segmentation: bool) -> Iterator[str]:
     batch = report.batch_size
     none = max(0.0, 1 - part) ** batch
     yield (
-        f'{rarest.name} is in {rarest.images:,} of {report.num_images:,} images: a batch of '
+        f'{_name(rarest)} is in {rarest.images:,} of {report.num_images:,} images: a batch of '
         f'{batch} holds {_number(batch * part)} of them on average, and {_percent(none)} of the '
         'batches hold none. (With several GPUs count their batches together.)'
     )
@@ -325,22 +328,25 @@ def _about_model(recipe: Recipe | None, problem: str) -> Iterator[str]:
     name = recipe.loss['type']
     if recipe.way == 'already':
         yield 'It trains with a loss of this package already.'
-    elif recipe.way == 'lines':
-        yield f'{name} goes in by two lines:'
+    elif recipe.way != 'neither':
+        yield {
+            'lines': f'{name} goes in by these lines:',
+            'hook': f'A list of heads or losses is no place for a line: a hook puts {name} in.',
+        }[recipe.way]
         yield "  custom_imports = dict(imports='mmseg_recall', allow_failed_imports=False)"
-        yield f'  model = {source(recipe.model)}'
-    elif recipe.way == 'hook':
-        hook = next(hook for hook in recipe.hooks if hook['type'] == 'ReplaceLossHook')
-        yield f'A list of heads or losses is no place for a line: a hook puts {name} in.'
-        yield f'  custom_hooks = [{source(hook)}]'
+        if recipe.lines:
+            yield f'  model = {source(recipe.model)}'
+        needed = [hook for hook in recipe.hooks if hook['type'] in NEEDED_HOOKS]
+        if needed:
+            yield f'  custom_hooks = [{", ".join(map(source, needed))}]'
     else:
         yield f'Neither a line nor ReplaceLossHook puts {name} into this model.'
     for place, reason in recipe.stays.items():
         yield f'{place} stays: {reason}.'
     if name == 'BalancedSoftmaxLoss' and recipe.way in ('lines', 'hook'):
         yield (
-            'For one classifier trained in one stage it is what the papers and our runs speak for. '
-            'RecallLoss is for the features: SDNHead trains a second classifier on them.'
+            'It suits one classifier that is trained in one stage. RecallLoss is for the features, '
+            'on which SDNHead trains a second classifier.'
         )
 
 
@@ -372,7 +378,7 @@ def _about_mistakes(mistakes: list[Mistake] | None, unit: str) -> Iterator[str]:
         never = 'never predicted' if not mistake.predicted else f'{_percent(mistake.recall)} found'
         becomes = [f'{_percent(share)} {name}' for name, share in mistake.becomes.items()]
         yield (
-            f'{mistake.name}: {never}. Its {mistake.count:,} {unit} become {_list(becomes[:3])}.'
+            f'{_name(mistake)}: {never}. Its {mistake.count:,} {unit} become {_list(becomes[:3])}.'
         )
 
 
@@ -385,6 +391,10 @@ def _next(config, cfg: Config, write) -> list[str]:
 
 
 # --- words --------------------------------------------------------------------------------------
+
+
+def _name(of: ClassRow | Mistake) -> str:
+    return f'class {of.name}' if of.name.isdigit() else of.name
 
 
 def _list(names: Sequence[str], comma: str = ',') -> str:

@@ -40,7 +40,7 @@ def build_training_set(cfg: Config):
     init_default_scope(cfg.get('default_scope', 'mmengine'))
     try:
         return DATASETS.build(cfg.train_dataloader.dataset)
-    except FileNotFoundError as error:
+    except (FileNotFoundError, AssertionError) as error:  # MMSegmentation asserts ann_file
         raise MissingInputError(
             f'{cfg.filename}: the training set cannot be found: {error}. Look at data_root, '
             'data_prefix and ann_file of train_dataloader.dataset; relative paths start at the '
