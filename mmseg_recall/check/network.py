@@ -64,8 +64,8 @@ class Network:
 def inspect_network(cfg: Config, size: tuple[int, int] | None = None) -> Network:
     """Build a config's model, and find the shapes of its logits, without any arithmetic.
 
-    That needs operations with an implementation for the meta device; where one has none, a batch of
-    two images runs through the model on the CPU.
+    That needs operations with an implementation for the meta device; where one has none, the model
+    is built on the CPU, and two images run through it.
 
     Args:
         cfg: The config.
@@ -74,15 +74,14 @@ def inspect_network(cfg: Config, size: tuple[int, int] | None = None) -> Network
     Raises:
         Exception: Whatever stops the model from being built.
     """
-    if size is None:
-        return Network(_built(cfg, 'cpu'))
     for device in ('meta', 'cpu'):
         try:
             model = _built(cfg, device)
-            return Network(model, _logits(model, size, device))
+            return Network(model, _logits(model, size, device) if size else [])
         except Exception as error:  # any operation may be missing
             failed = error
-    return Network(_built(cfg, 'cpu'), [], f'{type(failed).__name__}: {failed}'.splitlines()[0])
+    model = _built(cfg, 'cpu')
+    return Network(model, [], f'{type(failed).__name__}: {failed}'.splitlines()[0])
 
 
 def _built(cfg: Config, device: str) -> nn.Module:
