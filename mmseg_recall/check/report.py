@@ -282,10 +282,12 @@ def _about_batches(report: Report, segmentation: bool) -> Iterator[str]:
     part = rarest.images / report.num_images
     batch = report.batch_size
     none = max(0.0, 1 - part) ** batch
+    without = 'hardly any batch has' if none < 0.001 else f'{_percent(none)} of the batches have'
+    crops = ', before crops' if segmentation else ''
     yield (
         f'{_name(rarest)} is in {rarest.images:,} of {report.num_images:,} images: a batch of '
-        f'{batch} holds {_number(batch * part)} of them on average, and {_percent(none)} of the '
-        'batches hold none. (With several GPUs count their batches together.)'
+        f'{batch} has {_number(batch * part)} of them on average{crops}, and {without} none. '
+        '(With several GPUs count their batches together.)'
     )
     if none < 0.05:
         yield (
