@@ -78,26 +78,34 @@ class Recipe:
         """Write that config.
 
         Raises:
-            InputError: If the loss does not go into this config, or the file could not inherit it.
+            InputError: If the loss does not go into this config, or see :func:`check_target`.
         """
+        check_target(cfg, path)
         if self.way in ('already', 'neither'):
             reason = 'it has one' if self.way == 'already' else 'it has no loss to replace'
             raise InputError(
                 f'--write: {cfg.filename} cannot be given a {self.loss["type"]}: {reason}'
             )
-        if Path(path).suffix != '.py':
-            raise InputError(f'--write must be a .py file, but got {path}')
-        if Path(path).resolve() == Path(cfg.filename).resolve():
-            raise InputError(f'--write must be another file than the config, but got {path}')
-        if _is_pure_python(cfg):
-            raise InputError(
-                f'--write: {cfg.filename} is a config of the new style (read_base), which a file '
-                'with _base_ cannot inherit. Write it into the config: '
-                f'{source(self.loss)}'
-            )
         with written_whole(path) as unfinished:
             text = self.text(cfg, _base(cfg.filename, path))
             unfinished.write_text(f'# Written by mmseg-recall check.\n{text}', encoding='utf-8')
+
+
+def check_target(cfg: Config, path: str | Path) -> None:
+    """See whether a config could be written to ``path`` that inherits ``cfg``.
+
+    Raises:
+        InputError: If it is no ``.py`` file, or the config itself, or that is of the new style.
+    """
+    if Path(path).suffix != '.py':
+        raise InputError(f'--write must be a .py file, but got {path}')
+    if Path(path).resolve() == Path(cfg.filename).resolve():
+        raise InputError(f'--write must be another file than the config, but got {path}')
+    if Path(cfg.filename).suffix == '.py' and Config._is_lazy_import(str(cfg.filename)):
+        raise InputError(
+            f'--write: {cfg.filename} is a config of the new style (read_base), which a file with '
+            '_base_ cannot inherit: check it without --write, and change it as the check says'
+        )
 
 
 def plan_recipe(cfg: Config, model: nn.Module, unseen: bool = False) -> Recipe:
@@ -110,9 +118,7 @@ def plan_recipe(cfg: Config, model: nn.Module, unseen: bool = False) -> Recipe:
             ``min_count``.
     """
     segmentation = cfg.default_scope == 'mmseg'
-    loss = (
-        RECALL if segmentation else dict(BALANCED_SOFTMAX, **({'min_count': 1} if unseen else {}))
-    )
+    loss = RECALL if segmentation else BALANCED_SOFTMAX | (dict(min_count=1) if unseen else {})
     had_one = any(isinstance(part, BaseLoss) for part in model.modules())
     rows = replace_losses(model, loss, REPLACE)
     places = {name: _place(cfg.model, name) for name, *_ in rows}
@@ -211,7 +217,3 @@ def _base(config: str, path: str | Path) -> str:
     config, folder = Path(config).resolve(), Path(path).resolve().parent
     inside = all(one.is_relative_to(Path.cwd()) for one in (config, folder))
     return Path(os.path.relpath(config, folder)).as_posix() if inside else config.as_posix()
-
-
-def _is_pure_python(cfg: Config) -> bool:
-    return Path(cfg.filename).suffix == '.py' and Config._is_lazy_import(str(cfg.filename))

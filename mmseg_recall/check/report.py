@@ -18,11 +18,11 @@ from rich.text import Text
 
 from ..datasets.class_counts import ClassCounts
 from ..engine.launch import load_config
-from ..files import InputError, written_whole
+from ..files import InputError, read_checkpoint, written_whole
 from ..functional import effective_number_weights, saturated_beta
 from .mistakes import Mistake, find_mistakes
 from .network import Network, inspect_network
-from .recipe import Recipe, plan_recipe, source
+from .recipe import Recipe, check_target, plan_recipe, source
 from .training_set import (
     TrainingSamples,
     build_training_set,
@@ -125,6 +125,10 @@ def check(
     """
     console = Console(markup=False, emoji=False, highlight=False)  # names are written as they are
     cfg = load_config(config)
+    if write:  # before minutes pass
+        check_target(cfg, write)
+    if checkpoint:
+        read_checkpoint(checkpoint)
     dataset = build_training_set(cfg)
     counts = count_training_set(cfg, dataset, folder=cfg.work_dir)
     segmentation = cfg.default_scope == 'mmseg'

@@ -85,6 +85,7 @@ def test_labels_that_do_not_fit_the_model(segmentation):
 def test_a_checkpoint_without_validation_set(segmentation, tmp_path):
     path = segmentation()
     path.write_text(path.read_text() + '\nval_dataloader = None\n')
+    torch.save({}, tmp_path / 'any.pth')
     with pytest.raises(InputError, match='--checkpoint needs a val_dataloader'):
         check(path, tmp_path / 'any.pth')
 

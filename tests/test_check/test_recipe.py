@@ -82,6 +82,8 @@ def test_a_list_of_losses_needs_the_hook(tmp_path):
 def test_nothing_to_write(loss, way, reason, tmp_path):
     cfg, recipe = plan(tmp_path, loss)
     assert recipe.way == way
+    cfg.dump(tmp_path / 'base.py')
+    cfg = Config.fromfile(tmp_path / 'base.py')
     with pytest.raises(InputError, match=f'cannot be given a RecallLoss: .*{reason}'):
         recipe.write(cfg, tmp_path / 'recall.py')
 
