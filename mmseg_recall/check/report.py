@@ -256,6 +256,8 @@ def _about_data(
 
 def _about_risks(report: Report, samples: TrainingSamples | None) -> Iterator[str]:
     at_risk = sorted((row for row in report.classes if row.risks), key=lambda row: row.count)
+    if at_risk:
+        yield f'{len(at_risk):,} of {len(report.classes):,} classes:'
     for row in at_risk[:NAMES]:
         yield f'{_name(row)}: {", ".join(row.risks)}.'
     if len(at_risk) > NAMES:
@@ -275,8 +277,8 @@ def _about_risks(report: Report, samples: TrainingSamples | None) -> Iterator[st
     if any(row.cells is not None and row.cells < 1 for row in at_risk):
         yield (
             'A loss brings back little of what is far narrower than a cell: on CamVid RecallLoss '
-            'found cyclists (half a cell), but no poles (an eighth). Larger images, or a network '
-            'with a finer output, do.'
+            'found cyclists (half a cell), but no poles (an eighth). Larger images help, or a '
+            'network with a finer output.'
         )
 
 

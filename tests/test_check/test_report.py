@@ -45,7 +45,9 @@ def test_classes_at_risk_and_why():
     ]
     assert [row.cells for row in rows] == [7.5, 3 / 16, None]
     text = said(report_module._about_risks(report(pixels(), SAMPLES, 16), SAMPLES))
-    assert text.startswith('hydrant: 0.2 % of the pixels, in 12 images. pole: 3 px wide')
+    assert text.startswith(
+        '2 of 3 classes: hydrant: 0.2 % of the pixels, in 12 images. pole: 3 px wide'
+    )
     assert 'narrower than a cell' in text and 'in 64 training samples' in text
 
 
@@ -136,7 +138,7 @@ def test_many_classes_take_few_rows(printed):
     assert len(text.splitlines()) < 60
     assert '8,102 more' in text and '[bold]0 ' in text and '[bold]8141 ' in text
     risks = list(report_module._about_risks(Report('config.py', 'samples', 10, 4, rows), None))
-    assert risks[8] == 'And 8,134 more, in red above.'
+    assert risks[9] == 'And 8,134 more, in red above.'
 
 
 def test_json(tmp_path):
