@@ -84,8 +84,8 @@ class Report:
         classes (list[ClassRow]): By label.
         sentences (dict[str, list[str]]): What there is to say, by topic.
         way (str, optional): How the config takes its loss, see :class:`Recipe`.
-        logits (dict, optional): MiB of one copy of a batch's logits, ``full_resolution`` and
-            ``low_resolution``, the ``stride``, and the ``shapes`` of each head's.
+        logits (dict, optional): MiB of one copy of a batch's logits, ``full_resolution_mib`` and
+            ``low_resolution_mib``, their ``stride``, and the ``shapes`` of each head's.
         mistakes (list[Mistake], optional): What the checkpoint does not find.
     """
 
@@ -131,35 +131,33 @@ def check(
         read_checkpoint(checkpoint)
     dataset = build_training_set(cfg)
     counts = count_training_set(cfg, dataset, folder=cfg.work_dir)
-    segmentation = cfg.default_scope == 'mmseg'
-    network, samples, problem = _look(cfg, dataset, counts, segmentation)
+    if not any(counts.counts):
+        raise InputError(f'{config}: the training set has no label that is not ignored')
+    network, samples, problem = _look(cfg, dataset, counts)
     recipe = plan_recipe(cfg, network.model, bool(counts.unseen)) if network else None
     if write and not recipe:
         raise InputError(f'--write: the model of {config} cannot be built: {problem}')
-    mistakes = find_mistakes(cfg, checkpoint) if checkpoint else None
     rows = class_rows(counts, samples, network.stride if network else None)
     report = Report(str(config), counts.unit, counts.num_images, _batch_size(cfg), rows)
-    report.mistakes = mistakes
-    if network and network.logits:
-        report.logits = _logits(network, report.batch_size)
-    if recipe:
-        report.way = recipe.way
+    report.way = recipe.way if recipe else None
+    report.logits = _logits(network, report.batch_size) if network and network.logits else None
+    report.mistakes = find_mistakes(cfg, checkpoint) if checkpoint else None
     topics = {
         'Data': _about_data(report, counts, samples),
         'Classes at risk': _about_risks(report, samples),
-        'Recall in a batch': _about_batches(report, segmentation),
+        'Recall in a batch': _about_batches(report),
         'Fixed weights': _about_fixed_weights(counts, cfg),
         'Model': _about_model(recipe, problem),
-        'Memory': _about_memory(report, network, recipe) if segmentation else [],
-        'Checkpoint': _about_mistakes(mistakes, counts.unit),
+        'Memory': _about_memory(report, network, recipe),
+        'Checkpoint': _about_mistakes(report.mistakes, counts.unit),
     }
     report.sentences = {topic: list(said) for topic, said in topics.items()}
     if write:
         recipe.write(cfg, write)
         report.sentences['Next'] = _next(config, cfg, write)
-    show(report, console)
     if json_file:
         report.save(json_file)
+    show(report, console)
     for path in (write, json_file):
         if path:
             console.print(f'Written: {path}', soft_wrap=True)
@@ -167,7 +165,7 @@ def check(
 
 
 def _look(
-    cfg: Config, dataset, counts: ClassCounts, segmentation: bool
+    cfg: Config, dataset, counts: ClassCounts
 ) -> tuple[Network | None, TrainingSamples | None, str]:
     """The model, some training samples, and what stops the model from being built."""
     try:
@@ -175,7 +173,7 @@ def _look(
     except Exception as error:  # an operation or a package is missing, an argument is wrong
         return None, None, f'{type(error).__name__}: {error}'.splitlines()[0]
     heads = label_heads(network.model, dataset)
-    if not segmentation:
+    if counts.unit != 'pixels':
         return network, None, ''
     samples = look_at_samples(dataset, len(counts.classes), heads)
     size = _padded(network.model, samples.shape)
@@ -282,7 +280,8 @@ def _about_risks(report: Report, samples: TrainingSamples | None) -> Iterator[st
         )
 
 
-def _about_batches(report: Report, segmentation: bool) -> Iterator[str]:
+def _about_batches(report: Report) -> Iterator[str]:
+    segmentation = report.unit == 'pixels'
     seen = [row for row in report.classes if row.images]
     rarest = min(seen, key=lambda row: row.images)
     part = rarest.images / report.num_images
@@ -359,7 +358,7 @@ def _about_model(recipe: Recipe | None, problem: str) -> Iterator[str]:
 
 
 def _about_memory(report: Report, network: Network | None, recipe: Recipe | None) -> Iterator[str]:
-    if not network:
+    if not network or report.unit != 'pixels':
         return
     if not report.logits:
         yield f'The shapes of the logits could not be found. {network.why_no_logits}'.strip()
@@ -405,9 +404,9 @@ def _name(of: ClassRow | Mistake) -> str:
     return f'class {of.name}' if of.name.isdigit() else of.name
 
 
-def _list(names: Sequence[str], comma: str = ',') -> str:
+def _list(names: Sequence[str]) -> str:
     more = len(names) - NAMES
-    return f'{comma} '.join(names[:NAMES]) + (f'{comma} and {more:,} more' if more > 0 else '')
+    return ', '.join(names[:NAMES]) + (f', and {more:,} more' if more > 0 else '')
 
 
 def _percent(share: float) -> str:

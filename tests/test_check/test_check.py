@@ -6,6 +6,8 @@ import pytest
 import torch
 
 from mmseg_recall.check import check
+from mmseg_recall.check import report as report_module
+from mmseg_recall.datasets.class_counts import ClassCounts
 from mmseg_recall.files import InputError
 
 CLASSIFICATION = """
@@ -80,6 +82,13 @@ def test_a_model_that_cannot_be_built(segmentation, tmp_path, capsys):
 def test_labels_that_do_not_fit_the_model(segmentation):
     with pytest.raises(InputError, match='num_classes=4, but the training set names 10 classes'):
         check(segmentation(**{'model.decode_head.num_classes': 4}))
+
+
+def test_a_training_set_without_labels(segmentation, monkeypatch):
+    nothing = ClassCounts(['road', 'pole'], 'pixels', [0, 0], [0, 0], 16)
+    monkeypatch.setattr(report_module, 'count_training_set', lambda *args, **kwargs: nothing)
+    with pytest.raises(InputError, match='has no label that is not ignored'):
+        check(segmentation())
 
 
 def test_a_checkpoint_without_validation_set(segmentation, tmp_path):

@@ -78,8 +78,8 @@ def test_samples_without_labels():
     ],
 )
 def test_alpha_by_what_a_batch_holds(images, segmentation, advice):
-    counts = pixels(images=[200, 180, images])
-    text = said(report_module._about_batches(report(counts), segmentation))
+    counts = pixels(unit='pixels' if segmentation else 'samples', images=[200, 180, images])
+    text = said(report_module._about_batches(report(counts)))
     assert f'hydrant is in {images} of 200 images' in text
     assert advice in text
     if images == 12:
@@ -91,7 +91,7 @@ def test_alpha_by_what_a_batch_holds(images, segmentation, advice):
 def test_alpha_of_thousands_of_classes():
     names = [f'class {label}' for label in range(2000)]
     counts = ClassCounts(names, 'samples', [5] * 2000, [5] * 2000, 10000)
-    text = said(report_module._about_batches(report(counts), False))
+    text = said(report_module._about_batches(report(counts)))
     assert 'alpha=0.01 or 0.001' in text
 
 
