@@ -104,6 +104,8 @@ with tempfile.TemporaryDirectory() as build_folder:
         ],
         packages=[*find_packages(include=['mmseg_recall', 'mmseg_recall.*']), TOY_STREETS],
         package_dir={TOY_STREETS: 'projects/toy_streets'},
+        py_modules=['mmseg_recall_cli'],
+        entry_points={'console_scripts': ['mmseg-recall = mmseg_recall_cli:main']},
         package_data={
             'mmseg_recall': ['py.typed'],
             'mmseg_recall.visualization': ['templates/*'],

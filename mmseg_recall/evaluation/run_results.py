@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -139,16 +139,31 @@ def find_checkpoint(folder: Path, which: Literal['last', 'best'] = 'last') -> Pa
 
 
 def _evaluate(cfg: Config, folder: Path, checkpoint: Path) -> RunResults:
+    dataset, samples, meta = predictions(cfg, checkpoint, f'Scoring {folder.name}')
+    collect = _segmentation if cfg.default_scope == 'mmseg' else _classification
+    results = collect(cfg, folder, checkpoint, dataset, samples)
+    return replace(results, facts=run_facts(cfg, meta), settings=run_settings(cfg))
+
+
+def predictions(cfg: Config, checkpoint: Path, title: str) -> tuple[Any, Iterator[tuple], dict]:
+    """The validation set, each image as the loader gives it with what the model predicts, and what
+    else the checkpoint says.
+
+    Args:
+        cfg: A config with ``val_dataloader``.
+        checkpoint: The parameters.
+        title: What the progress bar says.
+
+    Raises:
+        InputError: If the checkpoint cannot be read.
+    """
     init_default_scope(cfg.default_scope)
     loader_cfg = cfg.val_dataloader.copy()
     # The images in their own order, which is the same for every run.
     loader_cfg['sampler'] = dict(type='DefaultSampler', shuffle=False)
     loader = AnyDeviceRunner.build_dataloader(loader_cfg)
     model, meta = _trained_model(cfg, checkpoint)
-    samples = _predicted(model, loader, f'Scoring {folder.name}')
-    collect = _segmentation if cfg.default_scope == 'mmseg' else _classification
-    results = collect(cfg, folder, checkpoint, loader.dataset, samples)
-    return replace(results, facts=run_facts(cfg, meta), settings=run_settings(cfg))
+    return loader.dataset, _predicted(model, loader, title), meta
 
 
 def _trained_model(cfg: Config, checkpoint: Path) -> tuple[torch.nn.Module, dict]:
