@@ -1,8 +1,8 @@
 # `make demo` and `make test` need make and Python 3.10 or later, nothing else.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-classification test test-openmmlab test-examples lint docs docs-linkcheck \
-	benchmark clean distclean
+.PHONY: help demo demo-classification test test-openmmlab test-examples test-page lint docs \
+	docs-linkcheck benchmark clean distclean
 
 VENV := .venv
 OPENMMLAB := .venv-openmmlab
@@ -72,6 +72,10 @@ demo-classification: $(VENV)/.installed  ## Train on long-tailed digits with thr
 
 test: $(VENV)/.installed  ## Run the tests
 	@OMP_NUM_THREADS=1 $(RUN) -m pytest --numprocesses 2
+
+test-page: $(VENV)/.installed  ## Test the comparison page in the Chromium or Chrome that is there
+	@$(RUN) -m pip install --quiet --no-build-isolation --editable '.[browser]'
+	@$(RUN) -m pytest tests/test_visualization/test_page_in_browser.py
 
 test-openmmlab: $(OPENMMLAB)/.installed  ## Run the tests with OpenMMLab's own last releases
 	@OMP_NUM_THREADS=1 $(OPENMMLAB)/bin/python -m pytest --numprocesses 2

@@ -49,7 +49,8 @@ def _version():
 
 # Neither set of mm* packages is in `install_requires`: they share their import names, so that
 # installing one over the other would overwrite its files. The extras choose.
-PLOTS = ['jinja2', 'matplotlib']
+# Figures, and the intervals of the comparison.
+PLOTS = ['jinja2', 'matplotlib', 'scipy>=1.11']
 # Compiles the losses for the CPU; a GPU needs Triton, which PyTorch for CUDA brings.
 FAST = ['numba>=0.60']
 # What the parts around the losses import: progress and tables, images, the images of DigitsLT.
@@ -76,6 +77,8 @@ EXTRAS = {
         'torchvision',
         *PARTS,
     ],
+    # The page's tests drive the system's Chromium, or the one of `playwright install chromium`.
+    'browser': ['axe-playwright-python', 'playwright'],
     # tensorboard: its backend is tested.
     'dev': ['mypy', 'pytest', 'pytest-xdist', 'ruff', 'tensorboard'],
 }
@@ -101,7 +104,12 @@ with tempfile.TemporaryDirectory() as build_folder:
         ],
         packages=[*find_packages(include=['mmseg_recall', 'mmseg_recall.*']), TOY_STREETS],
         package_dir={TOY_STREETS: 'projects/toy_streets'},
-        package_data={'mmseg_recall': ['py.typed']},
+        py_modules=['mmseg_recall_cli'],
+        entry_points={'console_scripts': ['mmseg-recall = mmseg_recall_cli:main']},
+        package_data={
+            'mmseg_recall': ['py.typed'],
+            'mmseg_recall.visualization': ['templates/*'],
+        },
         python_requires='>=3.10',
         install_requires=['numpy>=1.26', 'torch>=2.1'],
         extras_require=EXTRAS,

@@ -6,7 +6,7 @@ MMPretrain that are installed; in a config file that is
 of them: ``from mmseg_recall.losses import RecallLoss``.
 """
 
-from . import datasets, engine, evaluation, functional, losses, models, visualization
+from . import check, datasets, engine, evaluation, functional, losses, models, visualization
 from .rooms import register
 from .version import __version__
 
@@ -27,6 +27,7 @@ register(
 
 __all__ = [
     '__version__',
+    'check',
     'datasets',
     'engine',
     'evaluation',

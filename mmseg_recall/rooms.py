@@ -21,6 +21,7 @@ LIBRARIES = dict(
     sklearn=('scikit-learn', 'onedl'),
     matplotlib=('matplotlib', 'plots'),
     jinja2=('jinja2', 'plots'),
+    scipy=('SciPy', 'plots'),
 )
 #: Those that modules register themselves with.
 REGISTRIES = ('mmengine', 'mmseg', 'mmpretrain')

@@ -25,9 +25,10 @@ def read_config(path: str | Path, options: Sequence[str] = ()) -> Config:
         options: ``KEY=VALUE`` each, as ``--cfg-options`` of MMEngine's tools takes them.
 
     Raises:
-        InputError: If there is no such file, it has errors of syntax, or an option has no ``=``.
+        InputError: If there is no such file, it has errors of syntax, what it imports is
+            missing, or an option has no ``=``.
     """
-    with reading(path, 'a config file', (OSError, SyntaxError)):
+    with reading(path, 'a config file', (OSError, SyntaxError, ImportError)):
         cfg = Config.fromfile(path)
     cfg.merge_from_dict(parse_options(options))
     return cfg

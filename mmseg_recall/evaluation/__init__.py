@@ -11,15 +11,17 @@ MODULES = {
         (
             'Comparison',
             'Difference',
-            'ImageTotals',
             'Row',
             'compare',
             'interval',
             'percent',
-            'scores',
         ),
     ),
-    'run_results': ('mmengine', ('RunResults', 'read_run', 'read_runs')),
+    'image_totals': (None, ('ImageTotals', 'scores')),
+    'intervals': (None, ('bootstrap', 'paired_means')),
+    'label_maps': ('cv2', ('read_label_maps',)),
+    'predictions': (None, ('RunResults',)),
+    'run_results': ('mmengine', ('read_run', 'read_runs')),
 }
 
 __getattr__, __dir__, __all__ = exports(__name__, MODULES)

@@ -5,211 +5,53 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 import torch
+from scipy.stats import false_discovery_control
+from torch import Tensor
 
 from ..files import InputError
-from ..functional import checks, recall_means
+from ..functional import checks
+from .image_totals import ImageTotals, scores, scores_of_sums
+from .intervals import CONFIDENCE, Bootstrap, bootstrap, paired_means
 
-CONFIDENCE = 95
-"""Confidence of the intervals, in percent."""
+MIN_IMAGES = 3
+"""Images of equal influence that must decide a difference, or it has no interval."""
 
-BLOCK = 250
-"""Resamples drawn at a time, so that the memory does not grow with their number."""
+MAX_BIAS = 0.25
+"""Bias of the resamples in their standard deviations above which there is no interval."""
 
+MIN_CLASS_IMAGES = 20
+"""Images that each class must be in, or means have no interval where images are drawn from all."""
 
-@dataclass(frozen=True)
-class ImageTotals:
-    """The totals of each image and class, from which scores over any choice of images follow.
+MIN_RECALLED = 10
+"""Images in which each class must be recalled, or geometric and harmonic mean have no interval."""
 
-    For classification an image is one position. The arrays have an entry for each pair of an image
-    and a class that is in it or predicted in it, in the order of the images.
-
-    Attributes:
-        task ('segmentation' or 'classification'): Which scores are of interest.
-        classes (list[str]): Class names, by label, each once.
-        num_images (int): n.
-        image (numpy.ndarray): ``(K,)`` the image of each entry, in [0, n).
-        label (numpy.ndarray): ``(K,)`` its class.
-        true_positive (numpy.ndarray): ``(K,)`` positions of the class that are predicted as it.
-        predicted (numpy.ndarray): ``(K,)`` positions predicted as the class.
-        support (numpy.ndarray): ``(K,)`` positions of the class.
-        groups (dict[str, list[int]]): Labels of many-, medium- and few-shot classes, where known.
-    """
-
-    task: Literal['segmentation', 'classification']
-    classes: list[str]
-    num_images: int
-    image: np.ndarray
-    label: np.ndarray
-    true_positive: np.ndarray
-    predicted: np.ndarray
-    support: np.ndarray
-    groups: dict[str, list[int]] = field(default_factory=dict)
-
-    @classmethod
-    def of_areas(cls, classes: list[str], areas: np.ndarray) -> ImageTotals:
-        """Make the totals from the pixels of each image and class.
-
-        Args:
-            classes (list[str]): Names of the C classes.
-            areas (numpy.ndarray): ``(n, 3, C)`` counts: true positive, predicted, support.
-        """
-        areas = np.asarray(areas)
-        image, label = areas[:, 1:].any(axis=1).nonzero()
-        rows = areas[image, :, label].astype(np.int64).T
-        return cls('segmentation', classes, len(areas), image, label, *rows)
-
-    @classmethod
-    def of_labels(
-        cls, classes: list[str], label: Sequence[int], prediction: Sequence[int], groups=None
-    ) -> ImageTotals:
-        """Make the totals from the class of each image, and the one predicted for it.
-
-        Args:
-            classes (list[str]): Names of the C classes.
-            label (Sequence[int]): n labels.
-            prediction (Sequence[int]): n predicted labels.
-            groups (dict[str, list[int]], optional): See the attribute.
-
-        Example:
-            >>> ImageTotals.of_labels(['robin', 'ibis'], [0, 1, 1], [0, 0, 1]).sums().tolist()
-            [[[1.0, 1.0]], [[2.0, 1.0]], [[1.0, 2.0]]]
-        """
-        label, prediction = np.asarray(label, np.int64), np.asarray(prediction, np.int64)
-        correct = label == prediction
-        # An entry for the class of each image, and one for a class wrongly predicted in it.
-        wrong = (~correct).nonzero()[0]
-        ones, zeros = np.ones_like(wrong), np.zeros_like(wrong)
-        entries = np.stack(
-            [
-                np.concatenate([np.arange(len(correct)), wrong]),
-                np.concatenate([label, prediction[wrong]]),
-                np.concatenate([correct, zeros]),
-                np.concatenate([correct, ones]),
-                np.concatenate([np.ones_like(label), zeros]),
-            ]
-        )
-        entries = entries[:, entries[0].argsort(kind='stable')]
-        return cls('classification', classes, len(correct), *entries, groups=groups or {})
-
-    def shares(self) -> dict[str, float]:
-        """Each class's share of the labelled positions.
-
-        Example:
-            >>> ImageTotals.of_labels(['robin', 'ibis'], [0, 1, 1, 1], [0, 0, 1, 1]).shares()
-            {'robin': 0.25, 'ibis': 0.75}
-        """
-        support = self.sums()[2, 0]
-        return dict(zip(self.classes, (support / max(1, support.sum())).tolist()))
-
-    def sums(self, weights: np.ndarray | None = None) -> np.ndarray:
-        """The totals over the images.
-
-        Args:
-            weights (numpy.ndarray, optional): ``(B, n)``: how often each image counts, in each of
-                B choices. By default all images count once.
-
-        Returns:
-            numpy.ndarray: ``(3, B, C)`` float64: true positive, predicted, support.
-        """
-        if weights is None:
-            weights = np.ones((1, self.num_images))
-        size = len(self.classes)
-        rows = np.concatenate([self.label + kind * size for kind in range(3)])
-        totals = torch.sparse_coo_tensor(
-            torch.from_numpy(np.stack([rows, np.tile(self.image, 3)])),
-            torch.from_numpy(
-                np.concatenate([self.true_positive, self.predicted, self.support]).astype(float)
-            ),
-            (3 * size, self.num_images),
-            check_invariants=True,
-        )
-        summed = totals @ torch.from_numpy(np.asarray(weights, float).T.copy())
-        return summed.numpy().reshape(3, size, -1).transpose(0, 2, 1)
-
-
-def scores(totals: ImageTotals, weights: np.ndarray | None = None) -> dict[tuple, np.ndarray]:
-    r"""Scores over any choices of the images, in percent.
-
-    For segmentation those of MMSegmentation's ``IoUMetric``: IoU :math:`TP_c / (M_c + N_c - TP_c)`
-    and accuracy :math:`TP_c / N_c` of each class, their means, and the accuracy over all pixels;
-    for classification the recall :math:`TP_c / N_c` of each class, the accuracy over all images
-    and the mean recall of many-, medium- and few-shot classes. For both the means that rare
-    classes decide, see :func:`mmseg_recall.functional.recall_scores`.
-
-    Args:
-        totals (ImageTotals): The totals of the images.
-        weights (numpy.ndarray, optional): ``(B, n)``: how often each image counts; by default once.
-
-    Returns:
-        dict[tuple[str, str], numpy.ndarray]: ``(B,)`` by score and class name, ``''`` for a score
-        over classes; NaN where the class, or every class, does not occur.
-
-    Example:
-        >>> totals = ImageTotals.of_labels(['robin', 'ibis'], [0, 1, 1], [0, 0, 1])
-        >>> {name: float(value[0]) for name, value in scores(totals).items() if name[1]}
-        {('recall', 'robin'): 100.0, ('recall', 'ibis'): 50.0}
-    """
-    true_positive, predicted, support = totals.sums(weights)
-    with np.errstate(invalid='ignore'):  # 0/0 is NaN, and counts nowhere
-        recall = true_positive / support
-        iou = true_positive / (predicted + support - true_positive)
-        accuracy = true_positive.sum(1) / support.sum(1)
-        means = _means(recall)
-        if totals.task == 'segmentation':
-            values = {'mIoU': _means(iou)['mean'], 'mAcc': means['mean'], 'aAcc': accuracy}
-            per_class = {'IoU': iou, 'Acc': recall}
-        else:
-            values = {'top1': accuracy}
-            for name, labels in totals.groups.items():
-                values[name] = _means(recall[:, labels])['mean']
-            values['mean recall'] = means['mean']
-            per_class = {'recall': recall}
-        values |= {f'{name} recall': means[name] for name in ('gmean', 'hmean', 'lowest')}
-    percentages = {(name, ''): 100 * value for name, value in values.items()}
-    for kind, columns in per_class.items():
-        for name, column in zip(totals.classes, columns.T):
-            percentages[kind, name] = 100 * column
-    return percentages
-
-
-def distinct_names(names: Sequence) -> list[str]:
-    """Class names with the label behind those that several classes have: ImageNet has some.
-
-    Example:
-        >>> distinct_names(['crane', 'robin', 'crane'])
-        ['crane (0)', 'robin', 'crane (2)']
-    """
-    count = Counter(map(str, names))
-    return [
-        f'{name} ({label})' if count[str(name)] > 1 else str(name)
-        for label, name in enumerate(names)
-    ]
-
-
-def _means(values: np.ndarray) -> dict[str, np.ndarray]:
-    """The means of each row over what is not NaN."""
-    return {name: mean.numpy() for name, mean in recall_means(torch.from_numpy(values)).items()}
+Key = tuple[str, str]
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A run's score less that of the first run, and its confidence interval."""
+    """A run's score less that of the first run, and how sure it is.
+
+    Attributes:
+        value (float): The difference.
+        low (float): Where its confidence interval begins; NaN without one.
+        high (float): Where it ends.
+        no_interval (str): Why there is no interval, in words.
+        p_value (float): 1 - the confidence at which the interval would touch 0; NaN without one.
+        clear (bool): Whether it is significant after the correction for the number of rows.
+    """
 
     value: float
-    low: float
-    high: float
-
-    @property
-    def clear(self) -> bool:
-        """Whether 0 is outside the interval."""
-        return self.low > 0 or self.high < 0
+    low: float = np.nan
+    high: float = np.nan
+    no_interval: str = ''
+    p_value: float = np.nan
+    clear: bool = False
 
 
 @dataclass(frozen=True)
@@ -219,14 +61,24 @@ class Row:
     Attributes:
         score (str): Its name.
         class_name (str): The name of its class, ``''`` for a score over classes.
-        values (list[float]): In percent, for each run.
+        values (list[float]): In percent, for each run: the mean over its trainings.
         differences (list[Difference]): For each run but the first.
+        deviations (list[float]): For each run the standard deviation over its trainings; NaN for
+            one training.
     """
 
     score: str
     class_name: str
     values: list[float]
     differences: list[Difference]
+    deviations: list[float] = field(default_factory=list)
+
+    @property
+    def texts(self) -> list[str]:
+        """The values as the tables have them."""
+        if not self.deviations:
+            return [percent(value) for value in self.values]
+        return [percent(*both) for both in zip(self.values, self.deviations)]
 
 
 @dataclass(frozen=True)
@@ -238,25 +90,46 @@ class Comparison:
         num_images (int): Images they were scored on.
         resamples (int): Number of resamples of the bootstrap.
         rows (list[Row]): Scores over classes, then those of each class.
+        trainings (list[int]): How many trainings (of different seeds) each run has.
+        within_classes (bool): Whether the images of each class were resampled by themselves.
     """
 
     runs: list[str]
     num_images: int
     resamples: int
     rows: list[Row]
+    trainings: list[int] = field(default_factory=list)
+    within_classes: bool = False
 
     @property
     def note(self) -> str:
         """What the numbers of the table are."""
         text = f'Scores in percent on {self.num_images} validation images.'
+        if max(self.trainings, default=1) > 1:
+            seeds = ', '.join(f'{run} {n}' for run, n in zip(self.runs, self.trainings))
+            text += f' Mean ± standard deviation over trainings of other seeds ({seeds}).'
         if len(self.runs) < 2:
             return text
+        drawn = 'the images of each class' if self.within_classes else 'the images'
+        tests = sum(not np.isnan(d.p_value) for row in self.rows for d in row.differences)
         return (
             f'{text} Differences are from {self.runs[0]}; in brackets their {CONFIDENCE} % '
-            f'intervals, from {self.resamples} resamples of the images; * where 0 is outside. They '
-            'say how much depends on which images were scored, not how much another seed of the '
-            'training would change; and of 20 intervals about one misses by chance.'
+            f'intervals over the choice of images (BCa bootstrap, {self.resamples} resamples of '
+            f"{drawn}; adjusted Wald for a class's recall in classification), or why none is "
+            "valid. * marks what is significant after Benjamini and Hochberg's correction for the "
+            f'{tests} tests of the table: at most about {100 - CONFIDENCE} % of the marks are '
+            'there by chance. Intervals and marks hold for these trainings; they do not say how '
+            'much another seed would change.'
         )
+
+    def per_class(self) -> dict[str, dict[str, dict[str, float]]]:
+        """The scores of each class, by run, score and class name."""
+        scores: dict[str, dict[str, dict[str, float]]] = {run: {} for run in self.runs}
+        for row in self.rows:
+            if row.class_name:
+                for run, value in zip(self.runs, row.values):
+                    scores[run].setdefault(row.score, {})[row.class_name] = value
+        return scores
 
     def markdown(self) -> str:
         """The table in Markdown."""
@@ -266,9 +139,9 @@ class Comparison:
             heading += [run, f'{run} - {first}']
         lines = [heading, ['---', '---', *['---:'] * (len(heading) - 2)]]
         for row in self.rows:
-            cells = [row.score, _escaped(row.class_name), percent(row.values[0])]
-            for value, difference in zip(row.values[1:], row.differences):
-                cells += [percent(value), interval(difference)]
+            cells = [row.score, _escaped(row.class_name), row.texts[0]]
+            for text, difference in zip(row.texts[1:], row.differences):
+                cells += [text, interval(difference)]
             lines.append(cells)
         table = '\n'.join(f'| {" | ".join(cells)} |' for cells in lines)
         return f'{table}\n\n{self.note}\n'
@@ -277,24 +150,44 @@ class Comparison:
         """The table in CSV: a line for each score, class and run."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator='\n')
-        writer.writerow(['score', 'class', 'run', 'value', 'difference', 'low', 'high'])
+        numbers = ['value', 'deviation', 'difference', 'low', 'high', 'p_value']
+        writer.writerow(['score', 'class', 'run', *numbers, 'significant', 'no_interval'])
         for row in self.rows:
-            spans = [[d.value, d.low, d.high] for d in row.differences]
-            for run, value, span in zip(self.runs, row.values, [[''] * 3, *spans]):
-                numbers = [f'{number:.4f}' if number != '' else '' for number in (value, *span)]
-                writer.writerow([row.score, row.class_name, run, *numbers])
+            deviations = row.deviations or [np.nan] * len(self.runs)
+            differences = [Difference(np.nan), *row.differences]
+            for run, *value, d in zip(self.runs, row.values, deviations, differences):
+                cells = [*value, d.value, d.low, d.high, d.p_value]
+                texts = ['' if np.isnan(cell) else f'{cell:.4f}' for cell in cells]
+                about = ['' if np.isnan(d.p_value) else d.clear, d.no_interval]
+                writer.writerow([row.score, row.class_name, run, *texts, *about])
         return text.getvalue()
 
 
-def compare(runs: Mapping[str, ImageTotals], resamples: int = 2000, seed: int = 0) -> Comparison:
+def compare(
+    runs: Mapping[str, ImageTotals | Sequence[ImageTotals]], resamples: int = 2000, seed: int = 0
+) -> Comparison:
     r"""Score several runs on the same images, with intervals of their differences from the first.
 
-    The intervals are percentile intervals of the paired bootstrap: n images are drawn with
-    replacement, the same for all runs, both runs are scored on them, and of ``resamples`` such
-    differences the middle 95 % are the interval.
+    Images are drawn, the same for all runs, and both runs are scored on them, see
+    :func:`mmseg_recall.evaluation.intervals.bootstrap`: within each class where a classification
+    data set is balanced (no class has more than twice the images of another), else from all images.
+    The recall of a class in classification has an interval in closed form, see
+    :func:`mmseg_recall.evaluation.intervals.paired_means`. In simulations these intervals hold the
+    true difference at least 90 times in 100, where images are independent of each other (frames of
+    one video are not: there they are too narrow). There is none for
+
+    - the lowest recall;
+    - geometric and harmonic mean where a class is recalled in fewer than :data:`MIN_RECALLED`
+      images;
+    - means over classes one of which is in fewer than :data:`MIN_CLASS_IMAGES` images, where images
+      are drawn from all;
+    - what fewer than :data:`MIN_IMAGES` images decide, or whose resamples are off by more than
+      :data:`MAX_BIAS` of their standard deviation.
 
     Args:
-        runs (Mapping[str, ImageTotals]): The totals of each run, the baseline first.
+        runs (Mapping[str, ImageTotals or Sequence[ImageTotals]]): The totals of each run, the
+            baseline first; of several trainings with different seeds a list. Their mean is
+            compared.
         resamples (int): How often to draw, at least 1.
         seed (int): Seed of the draws.
 
@@ -302,71 +195,179 @@ def compare(runs: Mapping[str, ImageTotals], resamples: int = 2000, seed: int = 
         Comparison: A table.
 
     Raises:
-        InputError: A ``ValueError``, if there is no run, there are fewer than two images, or the
-            runs' classes, images or the images' labels differ.
+        InputError: A ``ValueError``, if there is no run, or a run without trainings, there are
+            fewer than two images, or the runs' classes, images or the images' labels differ.
         ValueError: If ``resamples`` is not an integer of at least 1.
 
     Reference:
-        Efron and Tibshirani, An Introduction to the Bootstrap, 1993, Ch. 13.
+        Benjamini and Hochberg, Controlling the False Discovery Rate, 1995 (``clear``).
 
     Example:
-        >>> labels = [0] * 6 + [1] * 4
+        >>> labels = [0] * 60 + [1] * 40
         >>> better = ImageTotals.of_labels(['robin', 'ibis'], labels, labels)
-        >>> baseline = ImageTotals.of_labels(['robin', 'ibis'], labels, [0] * 10)
+        >>> baseline = ImageTotals.of_labels(['robin', 'ibis'], labels, [0] * 90 + [1] * 10)
         >>> table = compare({'CE': baseline, 'Recall': better}, resamples=100)
         >>> table.rows[0].score, table.rows[0].values, table.rows[0].differences[0].value
-        ('top1', [60.0, 100.0], 40.0)
+        ('top1', [70.0, 100.0], 30.0)
     """
     checks.integer('resamples', resamples, low=1)
-    _check(runs)
-    names, totals = list(runs), list(runs.values())
-    values = [scores(run) for run in totals]
-    spans = _intervals(totals, resamples, seed) if len(names) > 1 else {}
-    rows = []
-    for key in values[0]:
-        of_runs = [run[key].item() for run in values]
-        differences = [
-            Difference(value - of_runs[0], low, high)
-            for value, (low, high) in zip(of_runs[1:], spans.get(key, []))
-        ]
-        rows.append(Row(*key, of_runs, differences))
-    return Comparison(names, totals[0].num_images, resamples, rows)
-
-
-def _intervals(runs: list[ImageTotals], resamples: int, seed: int) -> dict[tuple, list]:
-    """For each score the interval of each run's difference from the first run."""
-    blocks = []
-    for weights in _resampled(runs[0].num_images, resamples, seed):
-        first, *others = (scores(run, weights) for run in runs)
-        blocks.append([{key: other[key] - first[key] for key in first} for other in others])
-    return {
-        key: [
-            _middle(np.concatenate([block[run][key] for block in blocks]))
-            for run in range(len(runs) - 1)
-        ]
-        for key in blocks[0][0]
+    groups = {
+        name: [run] if isinstance(run, ImageTotals) else list(run) for name, run in runs.items()
     }
+    _check(groups)
+    trainings = list(groups.values())
+    values = [[scores(training) for training in of_run] for of_run in trainings]
+    keys = list(values[0][0])
+    strata, within_classes = _strata(trainings[0][0])
+    differences: list[dict[Key, Difference]] = []
+    if len(trainings) > 1:
+        resampled = _bootstrapped(trainings, strata, resamples, seed)
+        differences = _differences(trainings, keys, resampled, within_classes)
+    rows = []
+    for key in keys:
+        of_runs = [np.array([of_one[key].item() for of_one in of_run]) for of_run in values]
+        means = [of_run.mean().item() for of_run in of_runs]
+        deviations = [of.std(ddof=1).item() if len(of) > 1 else np.nan for of in of_runs]
+        spans = [replace(d[key], value=mean - means[0]) for mean, d in zip(means[1:], differences)]
+        rows.append(Row(key[0], key[1], means, spans, deviations))
+    sizes = [len(of_run) for of_run in trainings]
+    return Comparison(list(groups), len(strata), resamples, _marked(rows), sizes, within_classes)
 
 
-def _middle(values: np.ndarray) -> list[float]:
-    """Where the middle of the values begins and ends; draws without the class gave NaN."""
-    values = values[~np.isnan(values)]
-    tail = (100 - CONFIDENCE) / 2
-    return np.percentile(values, [tail, 100 - tail]).tolist() if len(values) else [np.nan] * 2
+def _strata(totals: ImageTotals) -> tuple[np.ndarray, bool]:
+    """From which images each image is drawn, and whether from those of its class."""
+    if totals.task == 'classification':
+        _, strata, size = np.unique(totals.labels(), return_inverse=True, return_counts=True)
+        if size.min() >= 2 and size.max() <= 2 * size.min():
+            return strata, True
+    return np.zeros(totals.num_images, int), False
 
 
-def _resampled(num_images: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
-    """How often each image is drawn, ``(B, n)`` at a time."""
-    random = np.random.default_rng(seed)
-    equal = np.full(num_images, 1 / num_images)
-    for start in range(0, resamples, BLOCK):
-        yield random.multinomial(num_images, equal, size=min(BLOCK, resamples - start))
+def _bootstrapped(
+    runs: list[list[ImageTotals]], strata: np.ndarray, resamples: int, seed: int
+) -> Bootstrap:
+    """Intervals of the differences of all runs from the first, one after the other."""
+    first = runs[0][0]
+    sizes = [len(trainings) * 3 * len(first.classes) for trainings in runs]
+
+    def statistic(sums: Tensor) -> Tensor:
+        before, *after = (_resampled_scores(first, of_run) for of_run in sums.split(sizes, 1))
+        return torch.cat([of_run - before for of_run in after], 1)
+
+    totals = torch.cat([training.matrix() for trainings in runs for training in trainings])
+    return bootstrap(totals.coalesce(), statistic, strata, resamples, seed)
 
 
-def _check(runs: Mapping[str, ImageTotals]) -> None:
-    if not runs:
+def _resampled_scores(totals: ImageTotals, sums: Tensor) -> Tensor:
+    """The scores whose intervals come from resamples, means over trainings, ``(B, K)``.
+
+    Args:
+        totals (ImageTotals): Those of any run.
+        sums (Tensor): ``(B, trainings * 3 * C)``: those of each training.
+    """
+    sums = sums.view(len(sums), -1, 3, len(totals.classes))
+    of_trainings = []
+    for training in sums.unbind(1):
+        means, per_class = scores_of_sums(totals, *training.unbind(1))
+        columns = [torch.stack(list(means.values()), 1)]
+        if totals.task == 'segmentation':
+            columns += per_class.values()
+        of_trainings.append(torch.cat(columns, 1))
+    return torch.stack(of_trainings).mean(0)
+
+
+def _differences(
+    runs: list[list[ImageTotals]], keys: list[Key], resampled: Bootstrap, within_classes: bool
+) -> list[dict[Key, Difference]]:
+    """How sure each run's difference from the first is, by score and class."""
+    baseline, *others = runs
+    classification = baseline[0].task == 'classification'
+    numbers = np.stack([getattr(resampled, f.name) for f in fields(resampled)], 1)
+    differences = []
+    for trainings, of_run in zip(others, np.split(numbers, len(others))):
+        reasons = _no_interval(baseline + trainings, within_classes)
+        of_keys = _recall_differences(baseline, trainings) if classification else {}
+        for key, row in zip([key for key in keys if key not in of_keys], of_run):
+            of_keys[key] = _resampled_difference(reasons.get(key, ''), *row)
+        differences.append(of_keys)
+    return differences
+
+
+def _resampled_difference(reason: str, low, high, p_value, bias, images) -> Difference:
+    if not reason and not images >= MIN_IMAGES:
+        reason = f'only {int(np.nan_to_num(images))} images decide'
+    if not reason and not abs(bias) <= MAX_BIAS:
+        reason = 'biased resamples'
+    if reason:
+        return Difference(np.nan, no_interval=reason)
+    return Difference(np.nan, low, high, p_value=p_value)
+
+
+def _no_interval(trainings: list[ImageTotals], within_classes: bool) -> dict[Key, str]:
+    """Why scores have no interval, as far as the numbers of images say it."""
+    first = trainings[0]
+    support, predicted, recalled = (
+        np.stack([training.images_of_classes(kind) for training in trainings])
+        for kind in ('support', 'predicted', 'true_positive')
+    )
+    present, ever_predicted = support[0] > 0, predicted.max(0) > 0
+    reasons = {('lowest recall', ''): 'a minimum'}
+    rarest = recalled.min(0)[present].min(initial=MIN_RECALLED)
+    if rarest < MIN_RECALLED:
+        reason = f'a class is recalled in {rarest} images'
+        reasons |= {(f'{mean} recall', ''): reason for mean in ('gmean', 'hmean')}
+    if within_classes:
+        return reasons
+    images, found = support[0], np.minimum(support[0], predicted.min(0))
+    of_means = {name: images[labels] for name, labels in first.groups.items()}
+    of_means |= {'mIoU': images[present | ever_predicted], 'mean precision': found[ever_predicted]}
+    of_recalls = ('mAcc', 'mean recall', 'gmean recall', 'hmean recall')
+    for mean, of_classes in (of_means | dict.fromkeys(of_recalls, images[present])).items():
+        rarest = of_classes.min(initial=MIN_CLASS_IMAGES)
+        if rarest < MIN_CLASS_IMAGES:
+            reasons.setdefault((mean, ''), f'a class is in {rarest} images')
+    return reasons
+
+
+def _recall_differences(
+    baseline: list[ImageTotals], trainings: list[ImageTotals]
+) -> dict[Key, Difference]:
+    """Differences of each class's recall in classification."""
+    before, after = (np.mean([t.correct() for t in run], 0) for run in (baseline, trainings))
+    present, strata = np.unique(baseline[0].labels(), return_inverse=True)
+    low, high, p_value = paired_means(after - before, strata)
+    differences = {('recall', name): Difference(np.nan) for name in baseline[0].classes}
+    for row, label in enumerate(present):
+        differences['recall', baseline[0].classes[label]] = Difference(
+            np.nan, 100 * low[row], 100 * high[row], p_value=p_value[row]
+        )
+    return differences
+
+
+def _marked(rows: list[Row]) -> list[Row]:
+    """The rows with those differences marked that are clear among so many."""
+    p_values = np.array([d.p_value for row in rows for d in row.differences])
+    tested = ~np.isnan(p_values)
+    clear = np.zeros(len(p_values), bool)
+    if tested.any():
+        adjusted = false_discovery_control(p_values[tested])
+        clear[tested] = adjusted < 1 - CONFIDENCE / 100
+    marks = iter(clear.tolist())
+    return [
+        replace(row, differences=[replace(d, clear=next(marks)) for d in row.differences])
+        for row in rows
+    ]
+
+
+def _check(groups: Mapping[str, list[ImageTotals]]) -> None:
+    if not groups:
         raise InputError('runs must hold at least one run, got none')
-    (first, baseline), *others = runs.items()
+    empty = [name for name, trainings in groups.items() if not trainings]
+    if empty:
+        raise InputError(f'runs must hold at least one training each, but {empty[0]} has none')
+    (first, baseline), *others = (
+        (name, training) for name, trainings in groups.items() for training in trainings
+    )
     if baseline.num_images < 2:
         raise InputError(
             f'{first} was scored on {baseline.num_images} image: an interval over images needs at '
@@ -402,25 +403,31 @@ def _listed(classes: list[str]) -> str:
     return f'{len(classes)} classes ({", ".join(classes[:12])}{", ..." * (len(classes) > 12)})'
 
 
-def percent(value: float) -> str:
+def percent(value: float, deviation: float = np.nan) -> str:
     """A score as the tables have it.
 
     Example:
-        >>> percent(12.345), percent(float('nan'))
-        ('12.35', '-')
+        >>> percent(12.345), percent(12.345, 0.5), percent(float('nan'))
+        ('12.35', '12.35 ± 0.50', '-')
     """
-    return '-' if np.isnan(value) else f'{value:.2f}'
+    if np.isnan(value):
+        return '-'
+    return f'{value:.2f}' if np.isnan(deviation) else f'{value:.2f} ± {deviation:.2f}'
 
 
 def interval(difference: Difference) -> str:
     """A difference as the tables have it.
 
     Example:
-        >>> interval(Difference(1.5, 0.25, 2.75))
+        >>> interval(Difference(1.5, 0.25, 2.75, clear=True))
         '+1.50 [+0.25, +2.75] *'
+        >>> interval(Difference(1.5, no_interval='a minimum'))
+        '+1.50 (no interval: a minimum)'
     """
     if np.isnan(difference.value):
         return '-'
+    if difference.no_interval:
+        return f'{difference.value:+.2f} (no interval: {difference.no_interval})'
     star = ' *' if difference.clear else ''
     return f'{difference.value:+.2f} [{difference.low:+.2f}, {difference.high:+.2f}]{star}'
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -25,53 +24,22 @@ from ..engine.launch import load_config
 from ..engine.runner import AnyDeviceRunner
 from ..files import InputError, MissingInputError, read_or_rebuild, reading, written_whole
 from ..functional import checks, read_class_counts, shot_groups
-from .comparison import ImageTotals, distinct_names, scores
-
-EXAMPLES = 4
-"""How many predictions are saved to be drawn: the first ones, not the best ones."""
-
-EXAMPLE_SIZE = 512
-"""Pixels of their longer side, at most."""
+from .image_totals import ImageTotals, distinct_names, scores
+from .predictions import (
+    Examples,
+    RunResults,
+    chosen_images,
+    class_colours,
+    encode_image,
+    encode_labels,
+    label_pairs,
+    run_names,
+    small_size,
+)
+from .provenance import run_facts, run_settings
 
 THRESHOLDS = (20, 100)
 """Where few-shot ends and many-shot begins, unless ``LongTailAccuracy`` says otherwise."""
-
-
-@dataclass(frozen=True)
-class ExampleImages:
-    """Some validation images of a segmentation run.
-
-    Attributes:
-        images (list[numpy.ndarray]): ``(H, W, 3)`` uint8, RGB.
-        truth (list[numpy.ndarray]): ``(H, W)`` label maps.
-        predicted (list[numpy.ndarray]): ``(H, W)`` label maps.
-        palette (list[list[int]]): The RGB colour of each class.
-    """
-
-    images: list[np.ndarray]
-    truth: list[np.ndarray]
-    predicted: list[np.ndarray]
-    palette: list[list[int]]
-
-
-@dataclass(frozen=True)
-class RunResults:
-    """The results of a training on its validation images.
-
-    Attributes:
-        folder (Path): The folder of the training.
-        checkpoint (Path): The checkpoint whose parameters were scored.
-        totals (ImageTotals): The totals of each validation image.
-        likelihood (numpy.ndarray, optional): ``(C,)`` mean predicted score of each class, for
-            classification.
-        examples (ExampleImages, optional): Images with their predictions, for segmentation.
-    """
-
-    folder: Path
-    checkpoint: Path
-    totals: ImageTotals
-    likelihood: np.ndarray | None = None
-    examples: ExampleImages | None = None
 
 
 def per_class_scores(totals: ImageTotals) -> dict[str, dict[str, float]]:
@@ -167,65 +135,50 @@ def find_checkpoint(folder: Path, which: Literal['last', 'best'] = 'last') -> Pa
     return files[0]
 
 
-def run_names(folders: Sequence[str | Path]) -> list[str]:
-    """What tells the folders of runs apart: their paths without what all begin and end with.
-
-    Raises:
-        InputError: If a folder is given twice.
-
-    Examples:
-        >>> run_names(['work_dirs/net_1xb4-ce-600i', 'work_dirs/net_1xb4-recall-600i'])
-        ['ce', 'recall']
-        >>> run_names(['work_dirs/ce', 'work_dirs/ce_long'])
-        ['ce', 'ce_long']
-    """
-    paths = [Path(folder).resolve() for folder in folders]
-    twice = [str(folder) for folder, path in zip(folders, paths) if paths.count(path) > 1]
-    if twice:
-        raise InputError(f'runs must be different folders, but got {" and ".join(twice)}')
-    # Words and what separates them, in turns.
-    words = [re.split(r'([/_-])', str(path)) for path in paths]
-    start = _shared_words(words)
-    end = _shared_words([parts[:start:-1] for parts in words])
-    names = [''.join(parts[start : len(parts) - end]) for parts in words]
-    short = len(paths) > 1 and all(name.strip('/_-') for name in names)
-    if short:
-        return [name.strip('/_-') for name in names]
-    tails = [path.name for path in paths]
-    return tails if len(set(tails)) == len(tails) else [str(folder) for folder in folders]
-
-
-def _shared_words(words: list[list[str]]) -> int:
-    """How many words (and separators) all begin with."""
-    for count, parts in enumerate(zip(*words)):
-        if len(set(parts)) > 1:
-            return count
-    return min(map(len, words))
-
-
 # --- the model over its validation images -----------------------------------------------------
 
 
 def _evaluate(cfg: Config, folder: Path, checkpoint: Path) -> RunResults:
+    dataset, samples, meta = predictions(cfg, checkpoint, f'Scoring {folder.name}')
+    collect = _segmentation if cfg.default_scope == 'mmseg' else _classification
+    results = collect(cfg, folder, checkpoint, dataset, samples)
+    return replace(results, facts=run_facts(cfg, meta), settings=run_settings(cfg))
+
+
+def predictions(cfg: Config, checkpoint: Path, title: str) -> tuple[Any, Iterator[tuple], dict]:
+    """The validation set, each image as the loader gives it with what the model predicts, and what
+    else the checkpoint says.
+
+    Args:
+        cfg: A config with ``val_dataloader``.
+        checkpoint: The parameters.
+        title: What the progress bar says.
+
+    Raises:
+        InputError: If the checkpoint cannot be read.
+    """
     init_default_scope(cfg.default_scope)
     loader_cfg = cfg.val_dataloader.copy()
     # The images in their own order, which is the same for every run.
     loader_cfg['sampler'] = dict(type='DefaultSampler', shuffle=False)
     loader = AnyDeviceRunner.build_dataloader(loader_cfg)
-    samples = _predicted(cfg, checkpoint, loader, f'Scoring {folder.name}')
-    collect = _segmentation if cfg.default_scope == 'mmseg' else _classification
-    return collect(cfg, folder, checkpoint, loader.dataset, samples)
+    model, meta = _trained_model(cfg, checkpoint)
+    return loader.dataset, _predicted(model, loader, title), meta
 
 
-def _predicted(cfg: Config, checkpoint: Path, loader, title: str) -> Iterator[tuple]:
-    """Each image as the loader gives it, and what the model says of it."""
+def _trained_model(cfg: Config, checkpoint: Path) -> tuple[torch.nn.Module, dict]:
+    """The model with its parameters, and what else the checkpoint says."""
     model_cfg = cfg.model.copy()
     if cfg.get('data_preprocessor'):
         model_cfg.setdefault('data_preprocessor', cfg.data_preprocessor)  # as MMEngine's runner
     model = revert_sync_batchnorm(MODELS.build(model_cfg))
     with reading(checkpoint, 'a checkpoint'):
-        load_checkpoint(model, str(checkpoint), map_location='cpu')
-    model.to(get_device()).eval()
+        meta = load_checkpoint(model, str(checkpoint), map_location='cpu').get('meta') or {}
+    return model.to(get_device()).eval(), meta
+
+
+def _predicted(model: torch.nn.Module, loader, title: str) -> Iterator[tuple]:
+    """Each image as the loader gives it, and what the model says of it."""
     for batch in track(loader, description=escape(title)):
         with torch.no_grad():
             samples = model.val_step(batch)
@@ -237,34 +190,49 @@ def _segmentation(cfg: Config, folder: Path, checkpoint: Path, dataset, samples)
 
     classes = distinct_names(dataset.metainfo['classes'])
     ignored = _evaluator_option(cfg, 'ignore_index', IGNORED)
+    palette = dataset.metainfo.get('palette') or class_colours(len(classes))
+    examples, chosen = Examples(palette=np.asarray(palette).tolist()), chosen_images(len(dataset))
     areas: list[np.ndarray] = []
-    images: list[np.ndarray] = []
-    truth: list[np.ndarray] = []
-    predicted: list[np.ndarray] = []
-    for image, sample in samples:
+    pairs: list[np.ndarray] = []
+    for index, (image, sample) in enumerate(samples):
         prediction = sample.pred_sem_seg.data.squeeze()
         labels = sample.gt_sem_seg.data.squeeze().to(prediction)
         intersection, _, predicted_area, label_area = IoUMetric.intersect_and_union(
             prediction, labels, len(classes), ignored
         )
         areas.append(torch.stack([intersection, predicted_area, label_area]).numpy())
-        if len(images) < EXAMPLES and len(image) == 3:
-            size = _example_size(labels.shape)
-            images.append(_resized_image(image, size))
-            truth.append(_resized_labels(labels.cpu().numpy(), size))
-            predicted.append(_resized_labels(prediction.cpu().numpy(), size))
-    palette = dataset.metainfo.get('palette')
-    examples = ExampleImages(images, truth, predicted, palette) if images and palette else None
+        truth, predicted = labels.cpu().numpy(), prediction.cpu().numpy()
+        truth[truth == ignored] = -1
+        pairs.append(label_pairs(index, truth, predicted, len(classes)))
+        if index in chosen:
+            size = small_size(truth.shape)
+            examples.index.append(index)
+            examples.images.append(encode_image(_pixels(image), size))
+            examples.truth.append(encode_labels(truth, size, len(classes)))
+            examples.predicted.append(encode_labels(predicted, size, len(classes)))
     totals = ImageTotals.of_areas(classes, np.stack(areas))
-    return RunResults(folder, checkpoint, totals, examples=examples)
+    return RunResults(folder, checkpoint, totals, pairs=np.concatenate(pairs), examples=examples)
 
 
 def _classification(cfg: Config, folder: Path, checkpoint: Path, dataset, samples) -> RunResults:
-    labels, predictions, likelihood = collect_scores(sample.to_dict() for _, sample in samples)
+    examples = Examples()
+    samples = _with_examples(samples, examples, chosen_images(len(dataset)))
+    labels, predictions, likelihood = collect_scores(sample.to_dict() for sample in samples)
     classes = distinct_names(dataset.metainfo.get('classes') or range(len(likelihood)))
     groups = _shot_groups(cfg, folder)
     totals = ImageTotals.of_labels(classes, labels, predictions, groups)
-    return RunResults(folder, checkpoint, totals, likelihood)
+    columns = [np.arange(len(labels)), labels, predictions, np.ones_like(labels)]
+    pairs = np.stack(columns, 1).astype(np.int64)
+    return RunResults(folder, checkpoint, totals, likelihood, pairs, examples)
+
+
+def _with_examples(samples, examples: Examples, chosen: set[int]) -> Iterator:
+    """The samples, while the chosen images are kept."""
+    for index, (image, sample) in enumerate(samples):
+        if index in chosen:
+            examples.index.append(index)
+            examples.images.append(encode_image(_pixels(image), small_size(image.shape[1:])))
+        yield sample
 
 
 def collect_scores(samples) -> tuple[list[int], list[int], np.ndarray]:
@@ -322,30 +290,17 @@ def _evaluator_option(cfg: Config, name: str, default):
     return next((metric[name] for metric in metrics if name in metric), default)
 
 
-def _resized_image(image: torch.Tensor, size: tuple[int, int]) -> np.ndarray:
-    import cv2
-
-    # MMCV loads BGR.
-    pixels = image[[2, 1, 0]].permute(1, 2, 0).clamp(0, 255).byte().cpu().numpy()
-    return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
-
-
-def _resized_labels(labels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    import cv2
-
-    return cv2.resize(labels.astype(np.int16), size, interpolation=cv2.INTER_NEAREST)
-
-
-def _example_size(shape: Sequence[int]) -> tuple[int, int]:
-    """Width and height in which an image of ``(H, W)`` pixels is saved."""
-    scale = min(1, EXAMPLE_SIZE / max(shape))
-    return max(1, round(shape[1] * scale)), max(1, round(shape[0] * scale))
+def _pixels(image: torch.Tensor) -> np.ndarray:
+    """An image of the loader, ``(H, W, 3)`` BGR as MMCV loads it; grey where it has one channel."""
+    channels = image if len(image) == 3 else image[:1].expand(3, -1, -1)
+    return channels.permute(1, 2, 0).cpu().numpy()
 
 
 # --- cache ------------------------------------------------------------------------------------
 
+# `index` and what `ENCODED` names are of the examples.
 ARRAYS = ('image', 'label', 'true_positive', 'predicted', 'support')
-EXAMPLE_ARRAYS = ('images', 'truth', 'predicted')
+ENCODED = ('images', 'truth', 'predicted')
 
 
 def _fingerprint(cfg: Config, checkpoint: Path) -> str:
@@ -357,29 +312,33 @@ def _fingerprint(cfg: Config, checkpoint: Path) -> str:
 
 def _save(results: RunResults, path: Path) -> None:
     totals, examples = results.totals, results.examples
-    arrays = {name: getattr(totals, name) for name in ARRAYS}
+    arrays = {name: getattr(totals, name) for name in ARRAYS} | dict(pairs=results.pairs)
     about = {f.name: getattr(totals, f.name) for f in fields(totals) if f.name not in ARRAYS}
+    extra = dict(facts=results.facts, settings=results.settings, palette=examples.palette)
     if results.likelihood is not None:
         arrays['likelihood'] = results.likelihood
-    if examples is not None:
-        about['palette'] = np.asarray(examples.palette).tolist()
-        for name in EXAMPLE_ARRAYS:
-            for index, array in enumerate(getattr(examples, name)):
-                arrays[f'{name}_{index}'] = array
+    arrays['index'] = np.array(examples.index, int)
+    for kind in ENCODED:
+        for number, content in enumerate(getattr(examples, kind)):
+            arrays[f'{kind}_{number}'] = np.frombuffer(content, np.uint8)
     with written_whole(path) as unfinished:
-        np.savez_compressed(unfinished, about=json.dumps(about), **arrays)
+        np.savez_compressed(unfinished, about=json.dumps(about), extra=json.dumps(extra), **arrays)
 
 
 def _load(folder: Path, checkpoint: Path, path: Path) -> RunResults:
     with reading(path, 'the totals of a run'):
         with open(path, 'rb') as file, np.load(file) as archive:
             arrays = dict(archive)
-        about = json.loads(str(arrays['about']))
-        palette = about.pop('palette', None)
-        examples = None
-        if palette is not None:
-            count = sum(name.startswith('images_') for name in arrays)
-            lists = {n: [arrays[f'{n}_{i}'] for i in range(count)] for n in EXAMPLE_ARRAYS}
-            examples = ExampleImages(**lists, palette=palette)
+        about, extra = (json.loads(str(arrays[name])) for name in ('about', 'extra'))
+        encoded = {
+            kind: [
+                arrays[f'{kind}_{number}'].tobytes()
+                for number in range(len(arrays['index']))
+                if f'{kind}_{number}' in arrays
+            ]
+            for kind in ENCODED
+        }
+        examples = Examples(arrays['index'].tolist(), **encoded, palette=extra.pop('palette'))
         totals = ImageTotals(**about, **{name: arrays[name] for name in ARRAYS})
-    return RunResults(folder, checkpoint, totals, arrays.get('likelihood'), examples)
+    likelihood = arrays.get('likelihood')
+    return RunResults(folder, checkpoint, totals, likelihood, arrays['pairs'], examples, **extra)

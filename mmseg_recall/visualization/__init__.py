@@ -8,7 +8,7 @@ MODULES = {
     'effective_number': ('matplotlib', ('plot_effective_number',)),
     'marginal_likelihood': ('matplotlib', ('plot_marginal_likelihood',)),
     'overlays': ('matplotlib', ('plot_overlays',)),
-    'page': ('jinja2', ('Section', 'write_page')),
+    'page': ('jinja2', ('write_page',)),
     'per_class': ('matplotlib', ('plot_per_class',)),
     'recall_weights': ('matplotlib', ('plot_focal_weights', 'plot_recall_weights')),
     'sample_rates': ('matplotlib', ('plot_sample_rates',)),

@@ -1,167 +1,194 @@
-"""One HTML page that needs no other file: tables, and figures inside of it."""
+"""One HTML page that needs no other file: the comparison of runs, to be searched and clicked."""
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from jinja2 import Environment
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from ..evaluation.comparison import Comparison, interval, percent
+from ..evaluation.comparison import Comparison, Row, interval
 from ..files import written_whole
+from .page_data import page_data
 
-KINDS = {'.png': 'image/png', '.jpg': 'image/jpeg', '.jpeg': 'image/jpeg', '.svg': 'image/svg+xml'}
+if TYPE_CHECKING:
+    from ..evaluation.predictions import RunResults
 
-TEMPLATE = """<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{{ title }}</title>
-<style>
-body { font: 15px/1.5 system-ui, sans-serif; color: #1a1a1a; background: #fff;
-  max-width: 1200px; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.6rem; } h2 { font-size: 1.2rem; margin-top: 2.2rem; }
-table { border-collapse: collapse; margin: .8rem 0; }
-th, td { padding: .25rem .8rem; border-bottom: 1px solid #ddd; text-align: right;
-  font-variant-numeric: tabular-nums; white-space: nowrap; }
-th { border-bottom: 2px solid #888; }
-th:first-child, td:first-child, .text { text-align: left; }
-td.text { white-space: normal; overflow-wrap: anywhere; }
-.scroll { overflow-x: auto; }
-.clear { font-weight: 600; } .unclear { color: #666; }
-.note { max-width: 48rem; }
-img { max-width: 100%; height: auto; display: block; margin: .6rem 0; }
-.side { display: grid; grid-template-columns: repeat(auto-fit, minmax(24rem, 1fr)); gap: 1rem; }
-figure { margin: 0; } figcaption { font-weight: 600; }
-</style>
-</head>
-<body>
-<h1>{{ title }}</h1>
-<p class="note">{{ comparison.note }}</p>
+#: The scores that stand first, as far as a comparison has them.
+HEADLINES = ('mIoU', 'mAcc', 'mean precision', 'aAcc')
+HEADLINES += ('top1', 'mean recall', 'many', 'medium', 'few')
 
-<h2>Runs</h2>
-<div class="scroll"><table>
-<tr><th>run</th><th class="text">folder</th><th class="text">checkpoint</th></tr>
-{% for run, (folder, checkpoint) in sources.items() -%}
-<tr><td>{{ run }}</td><td class="text">{{ folder }}</td><td class="text">{{ checkpoint }}</td></tr>
-{% endfor -%}
-</table></div>
+#: What can be said of a difference, of one score and of several.
+OUTCOMES = dict(
+    rise=('rises significantly', 'rise significantly'),
+    fall=('falls significantly', 'fall significantly'),
+    unclear=('does not change significantly', 'do not change significantly'),
+    untested=('has no valid interval', 'have no valid interval'),
+)
 
-{% for heading, first, rows in tables %}
-<h2>{{ heading }}</h2>
-<div class="scroll"><table>
-<tr><th>{{ first }}</th><th>{{ comparison.runs[0] }}</th>
-{%- for run in comparison.runs[1:] %}<th>{{ run }}</th><th>{{ run }} - {{ comparison.runs[0] }}</th>
-{%- endfor %}</tr>
-{% for row in rows -%}
-<tr><td>{{ row.class_name or row.score }}</td><td>{{ percent(row.values[0]) }}</td>
-{%- for difference in row.differences %}<td>{{ percent(row.values[loop.index]) }}</td>
-<td class="{{ 'clear' if difference.clear else 'unclear' }}">{{ interval(difference) }}</td>
-{%- endfor %}</tr>
-{% endfor -%}
-</table></div>
-{% endfor %}
+MAX_LISTED = 5
+"""Classes that the verdict names; of more it gives the number."""
 
-{% for section in sections %}
-<h2>{{ section.title }}</h2>
-<p class="note">{{ section.text }}</p>
-<div class="{{ 'side' if section.figures|length > 1 else '' }}">
-{% for name, figure in section.figures.items() -%}
-<figure>{% if section.figures|length > 1 %}<figcaption>{{ name }}</figcaption>{% endif %}
-<img alt="{{ section.title }}: {{ name }}" src="{{ data_uri(figure) }}"></figure>
-{% endfor -%}
-</div>
-{% endfor %}
-</body>
-</html>
-"""
-
-
-@dataclass(frozen=True)
-class Section:
-    """Figures of one kind, side by side.
-
-    Attributes:
-        title (str): What they show.
-        text (str): How to read them.
-        figures (Mapping[str, Path]): Their image files, by what tells them apart.
-    """
-
-    title: str
-    text: str
-    figures: Mapping[str, Path]
+MAX_SETTINGS = 60
+"""Settings of a config difference that the page lists."""
 
 
 def write_page(
     comparison: Comparison,
-    sources: Mapping[str, tuple[str, str]],
-    sections: Sequence[Section],
+    runs: Mapping[str, Sequence[RunResults]],
     path: str | Path,
+    class_counts: Sequence[float] | None = None,
 ) -> Path:
-    """Write a comparison of runs as one page without any link to something outside of it.
+    """Write a comparison of runs as one page that loads nothing from anywhere.
+
+    It has the verdict, every score with its interval, where the runs come from, the confusion
+    matrix, images with their predictions, and what was logged in the trainings. Confusion, images
+    and curves are those of the first training of each run.
 
     Args:
-        comparison (Comparison): The tables.
-        sources (Mapping[str, tuple[str, str]]): Folder and checkpoint of each run.
-        sections (Sequence[Section]): The figures.
+        comparison (Comparison): The scores.
+        runs (Mapping[str, Sequence[RunResults]]): The trainings of each run of the comparison.
         path (str or Path): ``.html`` file to write.
+        class_counts (Sequence[float], optional): C training counts, by which classes are sorted
+            and grouped; by default their shares of the validation images.
 
     Returns:
         Path: The file.
 
     Raises:
-        ValueError: If a figure is neither PNG, JPEG nor SVG.
+        ValueError: If the runs are not those of the comparison.
 
     Example:
         >>> import tempfile
-        >>> from mmseg_recall.evaluation.comparison import ImageTotals, compare
-        >>> run = ImageTotals.of_labels(['robin', 'ibis'], [0, 1], [0, 0])
+        >>> from mmseg_recall.evaluation import ImageTotals, RunResults, compare
+        >>> totals = ImageTotals.of_labels(['robin', 'ibis'], [0, 1], [0, 0])
+        >>> pairs = np.array([[0, 0, 0, 1], [1, 1, 0, 1]])
+        >>> run = RunResults(Path('runs/ce'), Path('last.pth'), totals, pairs=pairs)
         >>> page = Path(tempfile.mkdtemp()) / 'index.html'
-        >>> write_page(compare({'CE': run}), {'CE': ('runs/ce', 'last.pth')}, [], page).name
+        >>> write_page(compare({'CE': totals}), {'CE': [run]}, page).name
         'index.html'
     """
-    runs = comparison.runs
-    title = f'{runs[0]} against {", ".join(runs[1:])}' if len(runs) > 1 else runs[0]
-    page = Environment(autoescape=True).from_string(TEMPLATE)
-    text = page.render(
-        title=title,
-        comparison=comparison,
-        sources=sources,
-        tables=_tables(comparison),
-        sections=sections,
-        percent=percent,
-        interval=interval,
-        data_uri=data_uri,
+    if list(runs) != comparison.runs:
+        raise ValueError(f'runs must be {comparison.runs}, as compared, but got {list(runs)}')
+    first, *others = comparison.runs
+    text = (
+        _environment()
+        .get_template('page.html')
+        .render(
+            title=f'{", ".join(others)} against {first}' if others else first,
+            comparison=comparison,
+            verdicts=[(run, verdict(comparison, number)) for number, run in enumerate(others)],
+            tiles=_means(comparison, HEADLINES),
+            means=[row for row in comparison.rows if not row.class_name],
+            interval=interval,
+            runs=runs,
+            differences=config_difference([of_run[0].settings for of_run in runs.values()]),
+            max_settings=MAX_SETTINGS,
+            data=page_data(
+                comparison, {name: of_run[0] for name, of_run in runs.items()}, class_counts
+            ),
+        )
     )
     with written_whole(path) as unfinished:
         unfinished.write_text(text, encoding='utf-8')
     return Path(path)
 
 
-def data_uri(figure: Path) -> str:
-    """An image file as an address that holds it.
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader(__package__, 'templates'),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    # `tojson` writes < > & ' as escapes, so that no name can end the script element.
+    environment.policies['json.dumps_kwargs'] = dict(
+        allow_nan=False, ensure_ascii=False, separators=(',', ':')
+    )
+    return environment
+
+
+def verdict(comparison: Comparison, number: int) -> str:
+    """What a run changes, in sentences.
+
+    Args:
+        comparison (Comparison): The scores.
+        number (int): The index of the run among those after the baseline.
 
     Example:
-        >>> import tempfile
-        >>> file = Path(tempfile.mkdtemp()) / 'dot.png'
-        >>> _ = file.write_bytes(b'dot')
-        >>> data_uri(file)
-        'data:image/png;base64,ZG90'
+        >>> from mmseg_recall.evaluation import ImageTotals, compare
+        >>> labels = [0] * 60 + [1] * 40
+        >>> ce, recall = ([0] * (100 - ibis) + [1] * ibis for ibis in (10, 40))
+        >>> runs = {
+        ...     name: ImageTotals.of_labels(['robin', 'ibis'], labels, predicted)
+        ...     for name, predicted in dict(CE=ce, Recall=recall).items()
+        ... }
+        >>> verdict(compare(runs, resamples=200), 0)
+        'top1 (+30.00) and mean recall (+37.50) rise significantly. Class by class, recall \
+rises significantly for ibis and falls for none.'
     """
-    kind = KINDS.get(Path(figure).suffix)
-    if kind is None:
-        raise ValueError(f'figures must be {", ".join(KINDS)} files, but got {str(figure)!r}')
-    return f'data:{kind};base64,{base64.b64encode(Path(figure).read_bytes()).decode()}'
+    outcomes: dict[str, list[str]] = {outcome: [] for outcome in OUTCOMES}
+    for row in _means(comparison, HEADLINES):
+        change = f'{row.score} ({row.differences[number].value:+.2f})'
+        outcomes[_outcome(row, number)].append(change)
+    sentence = '; '.join(
+        f'{_listed(changes)} {OUTCOMES[outcome][len(changes) > 1]}'
+        for outcome, changes in outcomes.items()
+        if changes
+    )
+    return f'{sentence}. {_classes_moved(comparison, number)}'
 
 
-def _tables(comparison: Comparison) -> list[tuple]:
-    """Heading, name of the first column, and rows of each table."""
-    tables = []
-    for of_class, rows in groupby(comparison.rows, key=lambda row: row.class_name and row.score):
-        heading = f'Class by class: {of_class}' if of_class else 'Over the classes'
-        tables.append((heading, 'class' if of_class else 'score', list(rows)))
-    return tables
+def _classes_moved(comparison: Comparison, number: int) -> str:
+    """Of the score that comes first for classes, IoU or recall."""
+    of_classes = [row for row in comparison.rows if row.class_name]
+    score = of_classes[0].score
+    up, down = (
+        [
+            row.class_name
+            for row in of_classes
+            if row.score == score and _outcome(row, number) == outcome
+        ]
+        for outcome in ('rise', 'fall')
+    )
+    if not up and not down:
+        return f'No class changes significantly in {score}.'
+    changes = f'rises significantly for {_listed(up)} and falls for {_listed(down)}'
+    return f'Class by class, {score} {changes}.'
+
+
+def _outcome(row: Row, number: int) -> str:
+    difference = row.differences[number]
+    if np.isnan(difference.p_value):
+        return 'untested'
+    if not difference.clear:
+        return 'unclear'
+    return 'rise' if difference.value > 0 else 'fall'
+
+
+def _listed(names: Sequence[str]) -> str:
+    if len(names) > MAX_LISTED:
+        return f'{len(names)} classes'
+    *before, last = names or ['none']
+    return f'{", ".join(before)} and {last}' if before else last
+
+
+def _means(comparison: Comparison, names: Sequence[str]) -> list[Row]:
+    """Those scores over classes that the comparison has, in the order of the names."""
+    rows = {row.score: row for row in comparison.rows if not row.class_name}
+    return [rows[name] for name in names if name in rows and not np.isnan(rows[name].values[0])]
+
+
+def config_difference(settings: Sequence[Mapping[str, str]]) -> list[tuple[str, list[str]]]:
+    """The settings in which configs differ, with the value that each has.
+
+    Example:
+        >>> config_difference([dict(lr='1', gamma='2'), dict(lr='1')])
+        [('gamma', ['2', 'not set'])]
+    """
+    names = dict.fromkeys(name for of_run in settings for name in of_run)
+    values = {name: [of_run.get(name, 'not set') for of_run in settings] for name in names}
+    return [(name, of_runs) for name, of_runs in values.items() if len(set(of_runs)) > 1]

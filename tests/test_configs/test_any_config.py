@@ -207,15 +207,21 @@ def read(config):
     return Config.fromfile(CONFIGS / f'{config}.py')
 
 
-def build(config, changes):
+def small(config, changes=()):
+    """The config with a smaller network, where that is a matter of a few numbers."""
     cfg = copy.deepcopy(read(config))
-    cfg.merge_from_dict({**IMPORT, **changes, **SMALLER.get(config, {})})
+    cfg.merge_from_dict({**IMPORT, **dict(changes), **SMALLER.get(config, {})})
     forget_pretrained(cfg.model)
     backbone = cfg.model.backbone
     if backbone.type == 'ResNetV1c' and config not in SMALLER:
         backbone.update(base_channels=8, stem_channels=8)
         for name in ('neck', 'decode_head', 'auxiliary_head'):
             shrink(cfg.model.get(name))
+    return cfg
+
+
+def build(config, changes):
+    cfg = small(config, changes)
     torch.manual_seed(0)
     return revert_sync_batchnorm(MODELS.build(cfg.model))
 

@@ -13,6 +13,7 @@ pytest.importorskip('mmpretrain')
 from mmseg_recall.datasets.class_counts import ClassCounts
 from mmseg_recall.evaluation import run_results
 from mmseg_recall.evaluation.comparison import compare, scores
+from mmseg_recall.evaluation.predictions import decode_image, decode_labels, label_pairs
 from mmseg_recall.evaluation.run_results import (
     collect_scores,
     per_class_scores,
@@ -63,7 +64,7 @@ def test_segmentation_equals_what_the_training_logged(toy):
     assert compare({name: run.totals for name, run in runs.items()}).num_images == 5
 
 
-def test_examples_are_the_first_images(toy):
+def test_examples_are_what_was_scored(toy):
     from mmengine.registry import init_default_scope
     from mmseg.registry import DATASETS
 
@@ -73,17 +74,25 @@ def test_examples_are_the_first_images(toy):
     run = read_run(folder / 'recall')
     init_default_scope('mmseg')
     dataset = DATASETS.build(VALIDATION['val_dataloader']['dataset'])
-    assert len(run.examples.images) == 4
+    assert run.examples.index == list(range(5))
     for index, (image, truth) in enumerate(zip(run.examples.images, run.examples.truth)):
         sample = dataset[index]
         rgb = sample['inputs'].numpy()[::-1].transpose(1, 2, 0)
-        np.testing.assert_array_equal(image, rgb)
+        assert abs(decode_image(image) - rgb.astype(float)).mean() < 10  # JPEG
         labels = sample['data_samples'].gt_sem_seg.data[0].numpy()
-        np.testing.assert_array_equal(truth, labels)
-    # The predictions are those that were scored.
-    labelled = run.examples.truth[0] != 255
-    correct = (run.examples.predicted[0] == run.examples.truth[0])[labelled].sum()
-    assert correct == run.totals.true_positive[run.totals.image == 0].sum()
+        np.testing.assert_array_equal(decode_labels(truth, 10), labels)
+        predicted = decode_labels(run.examples.predicted[index], 10)
+        pairs = label_pairs(index, labels, predicted, 10)
+        np.testing.assert_array_equal(pairs, run.pairs[run.pairs[:, 0] == index])
+    image, truth, predicted, count = run.pairs.T
+    areas = np.zeros((5, 10), np.int64)
+    np.add.at(areas, (image, truth), count * (truth == predicted))
+    totals = run.totals
+    np.testing.assert_array_equal(areas[totals.image, totals.label], totals.true_positive)
+    assert run.facts['schedule'] == '8 iterations, batches of 2, Adam, learning rate 0.01'
+    assert run.facts['seed'] == '0' and run.facts['trained with'].startswith('MMEngine ')
+    assert run.settings['model.decode_head.loss_decode.type'] == "'RecallLoss'"
+    assert not any(name.startswith('work_dir') for name in run.settings)
 
 
 def test_second_reading_is_from_the_cache(toy, monkeypatch):
@@ -93,7 +102,9 @@ def test_second_reading_is_from_the_cache(toy, monkeypatch):
     again = read_run(folder / 'ce')
     for name in run_results.ARRAYS:
         np.testing.assert_array_equal(getattr(again.totals, name), getattr(first.totals, name))
-    np.testing.assert_array_equal(again.examples.predicted, first.examples.predicted)
+    np.testing.assert_array_equal(again.pairs, first.pairs)
+    for name in ('examples', 'facts', 'settings'):
+        assert getattr(again, name) == getattr(first, name)
     assert len(list((folder / 'ce').glob('image_totals_*.npz'))) == 1
 
 
@@ -157,7 +168,9 @@ def test_classification_equals_what_the_training_logged(tmp_path):
         assert measured['recall', name].item() == pytest.approx(
             logged[f'recall/{name}'], abs=0.0051
         )
-    assert run.totals.num_images == 18 and run.examples is None
+    assert run.totals.num_images == 18 and len(run.examples.images) == 18
+    assert run.examples.truth == [] and run.pairs[:, 3].tolist() == [1] * 18
+    assert (run.pairs[:, 1] == run.pairs[:, 2]).sum() == run.totals.correct().sum()
     assert run.likelihood.shape == (3,) and run.likelihood.sum() == pytest.approx(1)
 
 

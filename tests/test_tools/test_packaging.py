@@ -33,12 +33,14 @@ def test_wheel_carries_what_mim_looks_for(names, place):
     assert {name.removeprefix(place) for name in names if name.startswith(place)} == expected
 
 
-def test_wheel_carries_every_module(names):
-    assert {name for name in files_of('mmseg_recall') if name.endswith('.py')} <= names
+def test_wheel_carries_the_whole_package(names):
+    files = files_of('mmseg_recall')
+    assert 'mmseg_recall/py.typed' in files
+    assert 'mmseg_recall/visualization/templates/page.html' in files
+    assert files <= names
 
 
-def test_wheel_carries_types_and_the_toy_streets(names):
-    assert 'mmseg_recall/py.typed' in names
+def test_wheel_carries_the_toy_streets(names):
     scenes = [name for name in files_of('projects/toy_streets') if name.endswith('.py')]
     assert {name.replace('projects/', 'mmseg_recall_') for name in scenes} <= names
 

@@ -43,12 +43,15 @@ PARTS = [
     ('datasets', 'count_classes'),
     ('datasets.samplers', 'ClassAwareSampler'),
     ('engine.hooks', 'ClassCountsHook'),
+    ('evaluation', 'ImageTotals'),
+    ('evaluation', 'compare'),
     ('models.heads', 'SDNHead'),
     ('visualization', 'plot_class_frequencies'),
 ]
 NEEDS = [
     'places_lt needs MMP', 'synthia_seq needs MMS', 'class_counts needs rich',
-    'class_aware_sampler needs MME', 'class_counts_hook needs MME', 'sdn_head needs MMP',
+    'class_aware_sampler needs MME', 'class_counts_hook needs MME',
+    "comparison needs SciPy: pip install 'mmseg-recall[plots]'", 'sdn_head needs MMP',
     "class_frequencies needs matplotlib: pip install 'mmseg-recall[plots]'",
 ]  # fmt: skip
 

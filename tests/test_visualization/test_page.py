@@ -1,28 +1,49 @@
 """The page: whole in one file, with every number, and nothing in names that a browser would run."""
 
-import base64
+import json
 from html.parser import HTMLParser
+from pathlib import Path
 
+import numpy as np
 import pytest
 
-from mmseg_recall.evaluation.comparison import ImageTotals, compare, interval, percent
-from mmseg_recall.visualization import Section, write_page
+from mmseg_recall.evaluation import ImageTotals, RunResults, compare, interval
+from mmseg_recall.evaluation.predictions import Examples
+from mmseg_recall.visualization import page_data, write_page
+from mmseg_recall.visualization.page import verdict
 
-LABELS = [0, 0, 0, 0, 1, 1]
+LABELS = [0] * 30 + [1] * 30
+
+
+def results(folder, ibis):
+    """A training that finds so many ibises."""
+    predicted = [0] * (60 - ibis) + [1] * ibis
+    totals = ImageTotals.of_labels(['robin', '</script><ibis>'], LABELS, predicted)
+    pairs = np.stack([np.arange(60), LABELS, predicted, np.ones(60, int)], 1)
+    examples = Examples(list(range(60)), [b'\xff\xd8 photograph'] * 60)
+    facts, settings = dict(seed='7', schedule='9 epochs'), {'lr': str(ibis), 'gamma': '<2>'}
+    checkpoint = Path(folder, 'iter_9.pth')
+    return RunResults(Path(folder), checkpoint, totals, None, pairs, examples, facts, settings)
+
+
 RUNS = {
-    'CE': ImageTotals.of_labels(['robin', '<ibis>'], LABELS, [0] * 6),
-    'Recall & co': ImageTotals.of_labels(['robin', '<ibis>'], LABELS, [0, 0, 0, 1, 1, 1]),
+    'CE': [results('runs/ce', 2)],
+    'Recall & </script>': [results('runs/recall_0', 20), results('runs/recall_1', 34)],
 }
-SOURCES = {'CE': ('runs/ce', 'iter_9.pth'), 'Recall & co': ('runs/recall', 'iter_8.pth')}
+
+
+def comparison_of(runs):
+    return compare({name: [run.totals for run in of] for name, of in runs.items()}, resamples=100)
 
 
 class Reader(HTMLParser):
-    """What a browser would show, and what it would load."""
+    """What a browser would show, what it would load, and the data of the script."""
 
     def __init__(self, text):
         super().__init__()
         self.shown, self.loaded, self.tags = [], [], []
         self.feed(text)
+        self.data = next(json.loads(part) for part in self.shown if part.startswith('{"task"'))
 
     def handle_starttag(self, tag, attributes):
         self.tags.append(tag)
@@ -34,30 +55,52 @@ class Reader(HTMLParser):
 
 
 def test_has_every_name_and_number_and_needs_no_other_file(tmp_path):
-    figure = tmp_path / 'bars.png'
-    figure.write_bytes(b'\x89PNG figure')
-    sections = [Section('Bars', 'How to <read> them.', {'a': figure, 'b': figure})]
-    comparison = compare(RUNS, resamples=100)
-    path = write_page(comparison, SOURCES, sections, tmp_path / 'new' / 'index.html')
+    comparison = comparison_of(RUNS)
+    path = write_page(comparison, RUNS, tmp_path / 'new' / 'index.html', [500, 3])
     text = path.read_text()
     page = Reader(text)
 
-    for run, (folder, checkpoint) in SOURCES.items():
-        assert {run, folder, checkpoint} <= set(page.shown)
+    for run in (run for of_run in RUNS.values() for run in of_run):
+        assert {str(run.folder), run.checkpoint.name, *run.facts.values()} <= set(page.shown)
     for row in comparison.rows:
-        assert (row.class_name or row.score) in page.shown
-        assert {percent(value) for value in row.values} <= set(page.shown)
-        assert {interval(difference) for difference in row.differences} <= set(page.shown)
-    assert comparison.note in page.shown and 'How to <read> them.' in page.shown
-    expected = f'data:image/png;base64,{base64.b64encode(figure.read_bytes()).decode()}'
-    assert page.loaded == [expected, expected]
-    assert not {'script', 'link', 'iframe', '<ibis>'} & set(page.tags)
+        if row.class_name:
+            entry = page.data['scores'][row.score][page.data['classes'].index(row.class_name)]
+            assert entry['texts'] == row.texts
+            assert [d[-1] for d in entry['differences']] == list(map(interval, row.differences))
+        else:
+            assert row.score in page.shown and set(row.texts) <= set(page.shown)
+            assert {interval(difference) for difference in row.differences} <= set(page.shown)
+    assert any('±' in text for text in page.shown) and any('*' in text for text in page.shown)
+    assert comparison.note in page.shown and verdict(comparison, 0) in page.shown
+    assert page.data['frequency'] == dict(title='training count', values=[500, 3])
+    assert 'lr' in page.shown and 'gamma' not in page.shown  # which the configs share
+    assert all(address.startswith('#') for address in page.loaded)
+    assert page.tags.count('script') == 2 and not {'link', 'iframe', 'ibis'} & set(page.tags)
     for address in ('http://', 'https://', 'url(', '@import'):
-        assert address not in text
+        assert address not in text.replace('http://www.w3.org/2000/svg', '')
     assert [file.name for file in path.parent.iterdir()] == ['index.html']
 
 
-def test_figure_of_another_kind(tmp_path):
-    section = Section('Bars', '', {'a': tmp_path / 'bars.bmp'})
-    with pytest.raises(ValueError, match=r"figures must be \.png, .* but got '.*bars\.bmp'"):
-        write_page(compare(RUNS, resamples=9), SOURCES, [section], tmp_path / 'index.html')
+def test_one_run(tmp_path):
+    runs = {'CE': RUNS['CE']}
+    page = Reader(write_page(comparison_of(runs), runs, tmp_path / 'index.html').read_text())
+    assert page.data['frequency']['title'] == '% of validation images'
+    # Those images come first in which it is wrong.
+    assert all(page.data['images'][place]['index'] >= 30 - 2 for place in range(20))
+
+
+def test_other_runs_than_those_compared(tmp_path):
+    with pytest.raises(ValueError, match=r"runs must be \['CE', .*, as compared, but got \['CE'\]"):
+        write_page(comparison_of(RUNS), {'CE': RUNS['CE']}, tmp_path / 'index.html')
+
+
+def test_images_stay_within_their_size(tmp_path, monkeypatch):
+    comparison = comparison_of(RUNS)
+
+    def number_of_images():
+        page = Reader(write_page(comparison, RUNS, tmp_path / 'index.html').read_text())
+        return len(page.data['images'])
+
+    assert number_of_images() == 48
+    monkeypatch.setattr(page_data, 'IMAGE_BYTES', 500)
+    assert number_of_images() == 500 // 20  # characters of a photograph

@@ -4,10 +4,12 @@ import argparse
 
 
 def add_run_arguments(
-    parser: argparse.ArgumentParser, help: str = 'folder that a training left (its --work-dir)'
+    parser: argparse.ArgumentParser,
+    help: str = 'folder that a training left (its --work-dir)',
+    nargs: str = '+',
 ) -> None:
     """Give a tool the arguments that ``mmseg_recall.evaluation.read_runs`` takes."""
-    parser.add_argument('runs', nargs='+', metavar='RUN_DIR', help=help)
+    parser.add_argument('runs', nargs=nargs, metavar='RUN_DIR', help=help)
     parser.add_argument(
         '--checkpoint',
         choices=('last', 'best'),

@@ -8,11 +8,9 @@ A loss reads the file as ``class_counts='counts.json'``.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from mmengine.config import Config
     from rich.table import Table
 
     from mmseg_recall.datasets.class_counts import ClassCounts
@@ -22,12 +20,17 @@ def count(args: argparse.Namespace) -> None:
     from rich.console import Console
     from rich.text import Text
 
+    from mmseg_recall.check.training_set import (
+        build_training_set,
+        count_training_set,
+        warnings_about,
+    )
     from mmseg_recall.engine.launch import read_config
     from mmseg_recall.visualization import plot_class_frequencies
 
     console = Console(markup=False, emoji=False)  # names of classes are written as they are
     cfg = read_config(args.config, args.cfg_options)
-    counts = count_training_set(cfg, args.workers)
+    counts = count_training_set(cfg, build_training_set(cfg), args.workers)
     console.print(counts_table(counts))
     for warning in warnings_about(counts, cfg):
         console.print(Text.assemble(('Warning: ', 'bold red'), warning), soft_wrap=True)
@@ -60,38 +63,6 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def count_training_set(cfg: Config, num_workers: int | None) -> ClassCounts:
-    """Count as ``ClassCountsHook`` does when the config is trained."""
-    from mmengine.registry import DATASETS, init_default_scope
-
-    from mmseg_recall.datasets.class_counts import NUM_WORKERS, count_classes
-    from mmseg_recall.files import InputError, input_errors
-    from mmseg_recall.functional import checks
-
-    if num_workers is None:
-        num_workers = NUM_WORKERS
-    with input_errors():
-        checks.integer('--workers', num_workers, low=0)
-    if not cfg.get('train_dataloader'):
-        raise InputError(f'{cfg.filename} must have a train_dataloader, but has none')
-    init_default_scope(cfg.get('default_scope', 'mmengine'))
-    dataset = DATASETS.build(cfg.train_dataloader.dataset)
-    num_classes = max(values_of('num_classes', cfg.model), default=None)
-    ignore_index = next(values_of('ignore_index', cfg.model), None)
-    return count_classes(dataset, num_classes, ignore_index, num_workers)
-
-
-def values_of(key: str, node) -> Iterator:
-    """The values a key has anywhere in a config."""
-    if isinstance(node, dict):
-        if key in node:
-            yield node[key]
-        node = list(node.values())
-    if isinstance(node, (list, tuple)):
-        for child in node:
-            yield from values_of(key, child)
-
-
 def counts_table(counts: ClassCounts) -> Table:
     """The classes, the most frequent first."""
     from rich.table import Table
@@ -105,25 +76,6 @@ def counts_table(counts: ClassCounts) -> Table:
     for count, images, name in rows:
         table.add_row(name, f'{count:,}', f'{count / total:.3%}', f'{images:,}')
     return table
-
-
-def warnings_about(counts: ClassCounts, cfg: Config) -> Iterator[str]:
-    """What losses that read the counts cannot work with."""
-    import torch
-
-    from mmseg_recall.functional import saturated_beta
-
-    if counts.unseen:
-        yield (
-            f'never seen: {", ".join(counts.unseen)}. Remove these classes, or give the losses '
-            'min_count'
-        )
-    seen = [count for count in counts.counts if count]
-    betas = {beta for beta in values_of('beta', [cfg.model, cfg.get('custom_hooks')]) if beta < 1}
-    for beta in sorted(betas or {0.999}):  # ClassBalancedLoss's default
-        message = saturated_beta(torch.tensor(seen), beta) if seen else None
-        if message:
-            yield message
 
 
 def main() -> None:

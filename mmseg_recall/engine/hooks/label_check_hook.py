@@ -34,12 +34,12 @@ class LabelCheckHook(Hook):
     def before_train(self, runner) -> None:
         """Compare the lengths that are known without data."""
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        self._heads = _heads(model)
+        self._heads = heads_of_classes(model)
         if not self._heads:
             raise ValueError('LabelCheckHook found no head with num_classes in the model')
         names = runner.train_dataloader.dataset.metainfo.get('classes')
         for name, head in self._heads.items():
-            _check_lengths(name, head, names)
+            check_lengths(name, head, names)
 
     def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
         """Look at one batch, as long as ``num_batches`` of them have not been seen."""
@@ -48,7 +48,7 @@ class LabelCheckHook(Hook):
         self._seen += 1
         labels = [_label(sample) for sample in data_batch['data_samples']]
         for name, head in self._heads.items():
-            _check_labels(name, head, labels, data_batch['data_samples'])
+            check_labels(name, head, labels, data_batch['data_samples'])
             ignore_index = getattr(head, 'ignore_index', None)
             if ignore_index is not None and all((label == ignore_index).all() for label in labels):
                 runner.logger.warning(
@@ -57,13 +57,17 @@ class LabelCheckHook(Hook):
                 )
 
 
-def _heads(model: nn.Module) -> dict[str, nn.Module]:
-    """The decode and classification heads: what has classes and a loss of its own."""
+def heads_of_classes(model: nn.Module) -> dict[str, nn.Module]:
+    """The decode and classification heads: what has classes and a loss of its own.
+
+    Not STDC's head of edges, whose two classes are others than the dataset's.
+    """
     return {
         name: part
         for name, part in model.named_modules()
         if isinstance(getattr(part, 'num_classes', None), int)
         and (hasattr(part, 'loss_decode') or hasattr(part, 'loss_module'))
+        and 'STDCHead' not in (base.__name__ for base in type(part).__mro__)
     }
 
 
@@ -75,7 +79,12 @@ def _label(sample) -> Tensor:
     return label if not label.is_floating_point() else torch.empty(0, dtype=torch.long)
 
 
-def _check_lengths(name: str, head: nn.Module, names) -> None:
+def check_lengths(name: str, head: nn.Module, names) -> None:
+    """Compare a head's number of classes with the names, and with its per-class lists.
+
+    Raises:
+        ValueError: A sentence, if they differ.
+    """
     if names is not None and len(names) != head.num_classes:
         raise ValueError(
             f'{name}.num_classes={head.num_classes}, but the training set names {len(names)} '
@@ -91,7 +100,12 @@ def _check_lengths(name: str, head: nn.Module, names) -> None:
             )
 
 
-def _check_labels(name: str, head: nn.Module, labels: list[Tensor], samples) -> None:
+def check_labels(name: str, head: nn.Module, labels: list[Tensor], samples) -> None:
+    """Look for labels that are neither classes of a head nor ignored by it.
+
+    Raises:
+        ValueError: A sentence with the file, if there are some.
+    """
     ignore_index = getattr(head, 'ignore_index', None)
     for label, sample in zip(labels, samples):
         values = label.unique()

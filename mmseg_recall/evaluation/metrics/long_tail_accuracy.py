@@ -11,7 +11,7 @@ from mmpretrain.registry import METRICS
 from torch import Tensor
 
 from ...functional import checks, read_class_counts, recall_scores, shot_groups
-from ..comparison import distinct_names
+from ..image_totals import distinct_names
 
 AUTO = 'auto'
 

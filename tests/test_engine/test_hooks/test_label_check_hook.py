@@ -8,8 +8,10 @@ pytest.importorskip('mmseg')
 
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
+from torch import nn
 
 from mmseg_recall.engine.hooks import LabelCheckHook
+from mmseg_recall.engine.hooks.label_check_hook import heads_of_classes
 from tests.toy_runner import CLASSES, build_toy_runner
 
 HOOK = dict(type='LabelCheckHook')
@@ -108,3 +110,15 @@ def test_classification(tmp_path):
 def test_bad_number_of_batches():
     with pytest.raises(ValueError, match='num_batches must be an integer of at least 1'):
         LabelCheckHook(num_batches=0)
+
+
+def test_the_head_of_edges_has_other_classes():
+    """STDC's third auxiliary head."""
+
+    class STDCHead(nn.Module):
+        num_classes, loss_decode = 2, None
+
+    model = nn.ModuleDict(dict(edges=STDCHead()))
+    assert not heads_of_classes(model)
+    STDCHead.__name__ = 'FCNHead'
+    assert list(heads_of_classes(model)) == ['edges']
