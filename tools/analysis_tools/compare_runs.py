@@ -181,19 +181,22 @@ def draw(comparison: Comparison, runs: dict[str, RunResults], folder: Path) -> N
 
 
 def overlays(runs: dict[str, RunResults], folder: Path) -> None:
-    """The first of the examples, not the best ones."""
+    """Examples at equal distances, since frames of a video look alike; not the best ones."""
     from mmseg_recall.evaluation.predictions import decode_image, decode_labels
     from mmseg_recall.visualization import plot_overlays
 
     first = next(iter(runs.values()))
     classes = first.totals.classes
 
+    count = len(first.examples.images)
+    chosen = sorted({n * (count - 1) // (OVERLAYS - 1) for n in range(OVERLAYS)})
+
     def label_maps(encoded: list[bytes]) -> list[np.ndarray]:
-        return [decode_labels(content, len(classes)) for content in encoded[:OVERLAYS]]
+        return [decode_labels(encoded[n], len(classes)) for n in chosen]
 
     columns = {'truth': label_maps(first.examples.truth)}
     columns |= {name: label_maps(run.examples.predicted) for name, run in runs.items()}
-    images = [decode_image(content) for content in first.examples.images[:OVERLAYS]]
+    images = [decode_image(first.examples.images[n]) for n in chosen]
     plot_overlays(images, columns, classes, first.examples.palette, folder / 'overlays.png')
 
 
