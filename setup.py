@@ -14,8 +14,8 @@ REPOSITORY = 'https://github.com/OWNER/mmseg-recall'
 TOY_STREETS = 'mmseg_recall_toy_streets'
 MIM_FILES = ('configs', 'tools', 'model-index.yml')
 # Where a wheel carries them. OpenMMLab's mim looks in the package; OneDL's in the folder that
-# comes first in the sorted list of installed files, which would be `mmseg_recall-*.dist-info`.
-MIM_FOLDERS = ('mmseg_recall/.mim', '.mmseg_recall/.mim')
+# comes first in the sorted list of installed files, which would be that of the command, `../bin`.
+MIM_FOLDERS = ('mmseg_recall/.mim', '+mmseg_recall/.mim')
 
 
 class BuildWithMim(build_py):

@@ -27,7 +27,7 @@ def files_of(folder):
     }
 
 
-@pytest.mark.parametrize('place', ['mmseg_recall/.mim/', '.mmseg_recall/.mim/'])
+@pytest.mark.parametrize('place', ['mmseg_recall/.mim/', '+mmseg_recall/.mim/'])
 def test_wheel_carries_what_mim_looks_for(names, place):
     expected = files_of('configs') | files_of('tools') | {'model-index.yml'}
     assert {name.removeprefix(place) for name in names if name.startswith(place)} == expected
