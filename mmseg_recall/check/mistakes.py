@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from mmengine.config import Config
 
+from ..evaluation.predictions import label_pairs
 from ..evaluation.run_results import predictions
 from ..files import InputError
 from .training_set import values_of
@@ -49,17 +50,10 @@ def find_mistakes(cfg: Config, checkpoint: str | Path) -> list[Mistake]:
     classes = dataset.metainfo.get('classes') or range(max(values_of('num_classes', cfg.model)))
     names = list(map(str, classes))
     confusion = np.zeros((len(names), len(names)), np.int64)
-    for _, sample in samples:
-        add_pairs(confusion, *pair(sample))
+    for index, (_, sample) in enumerate(samples):
+        _, true, predicted, counts = label_pairs(index, *pair(sample), len(names)).T
+        confusion[true, predicted] += counts  # each pair is there once
     return mistakes_of(confusion, names)
-
-
-def add_pairs(confusion: np.ndarray, truth: np.ndarray, predicted: np.ndarray) -> None:
-    """Count pairs of labels; those whose truth is no class are ignored."""
-    number = len(confusion)
-    valid = (truth >= 0) & (truth < number)
-    pairs = number * truth[valid].astype(np.int64) + predicted[valid]
-    confusion += np.bincount(pairs, minlength=number**2).reshape(number, number)
 
 
 def mistakes_of(confusion: np.ndarray, names: list[str]) -> list[Mistake]:

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 import torch
 from mmengine.config import Config
-from mmengine.model import revert_sync_batchnorm
-from mmengine.registry import MODELS
 from torch import Tensor, nn
+
+from ..engine.launch import build_model
 
 FLOAT32 = 4
 """Bytes of a logit."""
@@ -85,12 +85,9 @@ def inspect_network(cfg: Config, size: tuple[int, int] | None = None) -> Network
 
 
 def _built(cfg: Config, device: str) -> nn.Module:
-    settings = cfg.model.copy()
-    if cfg.get('data_preprocessor'):
-        settings.setdefault('data_preprocessor', cfg.data_preprocessor)  # as MMEngine's runner
     with torch.device(device), warnings.catch_warnings():
         warnings.simplefilter('ignore')  # the training says them again
-        return revert_sync_batchnorm(MODELS.build(settings))
+        return build_model(cfg)
 
 
 def _logits(model: nn.Module, size: tuple[int, int], device: str) -> list[Logits]:

@@ -22,6 +22,7 @@ from ..datasets.class_counts import (
     count_classes,
 )
 from ..engine.hooks.label_check_hook import check_labels, check_lengths, heads_of_classes
+from ..evaluation.predictions import equal_distances
 from ..files import InputError, MissingInputError, input_errors, reading
 from ..functional import checks, saturated_beta
 
@@ -142,10 +143,10 @@ def look_at_samples(dataset, num_classes: int, heads: dict[str, nn.Module]) -> T
         InputError: If a label is neither a class nor ignored, or a sample cannot be read.
     """
     set_random_seed(0)  # crops and flips: the same at each call
-    indices = np.linspace(0, len(dataset) - 1, min(SAMPLES, len(dataset))).round().astype(int)
+    indices = equal_distances(len(dataset), SAMPLES)
     ignored_label = next((head.ignore_index for head in heads.values()), IGNORED)
     maps = []
-    for index in track(indices.tolist(), description='Looking at training samples'):
+    for index in track(indices, description='Looking at training samples'):
         with reading(f'training sample {index}', 'what the training pipeline takes', (OSError,)):
             sample = dataset[index]['data_samples']
         label = sample.gt_sem_seg.data

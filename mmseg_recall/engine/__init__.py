@@ -5,9 +5,9 @@ from . import hooks as hooks
 
 #: Each module, the library it needs, and what it exports.
 MODULES = {
-    'launch': ('mmengine', ('build_runner', 'load_config')),
+    'launch': ('mmengine', ('build_model', 'build_runner', 'load_config')),
     'runner': ('mmengine', ('AnyDeviceRunner', 'CPUAmpOptimWrapper')),
-    'scalars': (None, ('read_scalars',)),
+    'scalars': (None, ('as_logged', 'read_scalars')),
     'side_by_side': (None, ()),
     'sweep': ('mmengine', ()),
 }

@@ -9,8 +9,10 @@ from typing import Any
 
 from mmengine.config import Config, DictAction
 from mmengine.device import get_device
-from mmengine.registry import RUNNERS
+from mmengine.model import revert_sync_batchnorm
+from mmengine.registry import MODELS, RUNNERS
 from mmengine.runner import Runner, find_latest_checkpoint
+from torch import nn
 
 from ..files import InputError, read_checkpoint, reading
 
@@ -114,6 +116,14 @@ def use_mixed_precision(cfg: Config) -> None:
     if kind not in ('OptimWrapper', mixed):
         raise InputError(f'--amp works with optim_wrapper.type OptimWrapper, the config has {kind}')
     wrapper.type = mixed
+
+
+def build_model(cfg: Config) -> nn.Module:
+    """Build the model of a config as a runner does, for one process."""
+    settings = cfg.model.copy()
+    if cfg.get('data_preprocessor'):
+        settings.setdefault('data_preprocessor', cfg.data_preprocessor)
+    return revert_sync_batchnorm(MODELS.build(settings))
 
 
 def build_runner(cfg: Config) -> Runner:

@@ -1,4 +1,4 @@
-"""Reads what MMEngine's ``LocalVisBackend`` writes: one JSON object a line."""
+"""Names of scalars, and what MMEngine's ``LocalVisBackend`` writes: one JSON object a line."""
 
 from __future__ import annotations
 
@@ -7,6 +7,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..files import InputError, MissingInputError, reading
+
+
+def as_logged(name: object) -> str:
+    """A class's name as part of a scalar's: MMEngine users read "loss" as a part of the total.
+
+    Example:
+        >>> as_logged('gloss paint'), as_logged(3)
+        ('gl_oss paint', '3')
+    """
+    return str(name).replace('loss', 'l_oss')
 
 
 def read_scalars(source: str | Path, prefix: str) -> dict[str, dict[int, float]]:

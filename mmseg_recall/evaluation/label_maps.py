@@ -11,12 +11,13 @@ import numpy as np
 from ..files import InputError, MissingInputError, reading
 from .image_totals import ImageTotals, distinct_names
 from .predictions import (
+    MAX_EXAMPLES,
     Examples,
     RunResults,
-    chosen_images,
     class_colours,
     encode_image,
     encode_labels,
+    equal_distances,
     label_pairs,
     small_size,
 )
@@ -66,7 +67,7 @@ def read_label_maps(
     names = sorted(truths)
     if not names:
         raise MissingInputError(f'{truth} has no label map: expected a file for each image')
-    chosen, classes = chosen_images(len(names)), distinct_names(classes)
+    chosen, classes = set(equal_distances(len(names), MAX_EXAMPLES)), distinct_names(classes)
     examples = Examples(palette=class_colours(len(classes)))
     pairs = []
     areas = np.zeros((len(names), 3, len(classes)), np.int64)

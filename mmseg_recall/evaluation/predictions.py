@@ -105,15 +105,14 @@ def _shared_words(words: list[list[str]]) -> int:
     return min(map(len, words))
 
 
-def chosen_images(num_images: int) -> set[int]:
-    """Which images are kept: all of a few, else some at equal distances.
+def equal_distances(total: int, most: int) -> list[int]:
+    """All numbers below a total, or of more than ``most`` so many at equal distances.
 
     Example:
-        >>> sorted(chosen_images(3)), len(chosen_images(10000))
-        ([0, 1, 2], 400)
+        >>> equal_distances(3, 400), equal_distances(101, 4)
+        ([0, 1, 2], [0, 33, 67, 100])
     """
-    count = min(num_images, MAX_EXAMPLES)
-    return set(np.linspace(0, num_images - 1, count).round().astype(int).tolist())
+    return np.linspace(0, total - 1, min(total, most)).round().astype(int).tolist()
 
 
 def label_pairs(

@@ -13,25 +13,25 @@ import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.device import get_device
-from mmengine.model import revert_sync_batchnorm
-from mmengine.registry import DATASETS, MODELS, init_default_scope
+from mmengine.registry import DATASETS, init_default_scope
 from mmengine.runner import load_checkpoint
 from rich.markup import escape
 from rich.progress import track
 
 from ..datasets.class_counts import IGNORED, ClassCounts, cached_class_counts
-from ..engine.launch import load_config
+from ..engine.launch import build_model, load_config
 from ..engine.runner import AnyDeviceRunner
 from ..files import InputError, MissingInputError, read_or_rebuild, reading, written_whole
 from ..functional import checks, read_class_counts, shot_groups
 from .image_totals import ImageTotals, distinct_names, scores
 from .predictions import (
+    MAX_EXAMPLES,
     Examples,
     RunResults,
-    chosen_images,
     class_colours,
     encode_image,
     encode_labels,
+    equal_distances,
     label_pairs,
     run_names,
     small_size,
@@ -168,10 +168,7 @@ def predictions(cfg: Config, checkpoint: Path, title: str) -> tuple[Any, Iterato
 
 def _trained_model(cfg: Config, checkpoint: Path) -> tuple[torch.nn.Module, dict]:
     """The model with its parameters, and what else the checkpoint says."""
-    model_cfg = cfg.model.copy()
-    if cfg.get('data_preprocessor'):
-        model_cfg.setdefault('data_preprocessor', cfg.data_preprocessor)  # as MMEngine's runner
-    model = revert_sync_batchnorm(MODELS.build(model_cfg))
+    model = build_model(cfg)
     with reading(checkpoint, 'a checkpoint'):
         meta = load_checkpoint(model, str(checkpoint), map_location='cpu').get('meta') or {}
     return model.to(get_device()).eval(), meta
@@ -191,7 +188,8 @@ def _segmentation(cfg: Config, folder: Path, checkpoint: Path, dataset, samples)
     classes = distinct_names(dataset.metainfo['classes'])
     ignored = _evaluator_option(cfg, 'ignore_index', IGNORED)
     palette = dataset.metainfo.get('palette') or class_colours(len(classes))
-    examples, chosen = Examples(palette=np.asarray(palette).tolist()), chosen_images(len(dataset))
+    examples = Examples(palette=np.asarray(palette).tolist())
+    chosen = set(equal_distances(len(dataset), MAX_EXAMPLES))
     areas: list[np.ndarray] = []
     pairs: list[np.ndarray] = []
     for index, (image, sample) in enumerate(samples):
@@ -216,7 +214,7 @@ def _segmentation(cfg: Config, folder: Path, checkpoint: Path, dataset, samples)
 
 def _classification(cfg: Config, folder: Path, checkpoint: Path, dataset, samples) -> RunResults:
     examples = Examples()
-    samples = _with_examples(samples, examples, chosen_images(len(dataset)))
+    samples = _with_examples(samples, examples, set(equal_distances(len(dataset), MAX_EXAMPLES)))
     labels, predictions, likelihood = collect_scores(sample.to_dict() for sample in samples)
     classes = distinct_names(dataset.metainfo.get('classes') or range(len(likelihood)))
     groups = _shot_groups(cfg, folder)

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ..functional import checks, effective_number_weights, positive_class_counts
-from .style import TEXT_SIZE, TITLE_SIZE, legend, ordered_colours, plain_frame, save
+from .style import TEXT_SIZE, TITLE_SIZE, legend_beside, ordered_colours, plain_frame, save
 
 LINE_STYLES = ('-', '--', '-.', ':')
 
@@ -103,5 +103,5 @@ def _describe(axes: Axes, title: str, xlabel: str, ylabel: str) -> None:
     axes.set_ylabel(ylabel, fontsize=TEXT_SIZE)
     axes.tick_params(labelsize=TEXT_SIZE)
     handles, _ = axes.get_legend_handles_labels()
-    legend(axes, handles, loc='center left', bbox_to_anchor=(1.01, 0.5))
+    legend_beside(axes, handles)
     plain_frame(axes, 'both')

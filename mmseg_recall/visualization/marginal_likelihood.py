@@ -12,7 +12,7 @@ from .style import (
     MAX_NAMES,
     TEXT_SIZE,
     TITLE_SIZE,
-    legend,
+    legend_beside,
     name_classes,
     plain_frame,
     run_colour,
@@ -81,6 +81,6 @@ def plot_marginal_likelihood(
     axes.set_ylim(bottom=0)
     axes.set_ylabel('p(y)', fontsize=TEXT_SIZE)
     axes.set_title('Mean predicted score of each class', fontsize=TITLE_SIZE, loc='left')
-    legend(axes, axes.lines, loc='center left', bbox_to_anchor=(1.01, 0.5))
+    legend_beside(axes, axes.lines)
     plain_frame(axes)
     return save(figure, path)

@@ -17,7 +17,7 @@ from .style import (
     MAX_NAMES,
     TEXT_SIZE,
     TITLE_SIZE,
-    legend,
+    legend_beside,
     ordered_colours,
     plain_frame,
     save,
@@ -177,11 +177,9 @@ def _bands(axes: Axes, weights: Series, classes, pixel_shares, colours) -> list[
 
 def _legend(axes: Axes, bands: list[PolyCollection], pixel_shares) -> None:
     every = -(-len(bands) // MAX_NAMES)
-    legend(
+    legend_beside(
         axes,
         bands[::every][::-1],  # the uppermost band first
-        loc='center left',
-        bbox_to_anchor=(1.01, 0.5),
         title='class' if pixel_shares is None else 'class (pixels)',
         title_fontsize=TEXT_SIZE,
     )

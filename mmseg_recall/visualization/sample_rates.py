@@ -9,11 +9,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ..evaluation.predictions import equal_distances
 from .style import (
     MAX_NAMES,
     TEXT_SIZE,
     TITLE_SIZE,
-    legend,
+    legend_beside,
     name_classes,
     ordered_colours,
     plain_frame,
@@ -76,14 +77,14 @@ def plot_sample_rates(
     axes.set_xlim(-0.5, len(classes) - 0.5)
     axes.set_ylabel('sample rate', fontsize=TEXT_SIZE)
     axes.set_title('How often each class is drawn', fontsize=TITLE_SIZE, loc='left')
-    legend(axes, axes.lines, loc='center left', bbox_to_anchor=(1.01, 0.5))
+    legend_beside(axes, axes.lines)
     plain_frame(axes)
     return save(figure, path)
 
 
 def _rate_lines(axes: Axes, rates: Mapping[str, Mapping[int, float]], classes: list[str]) -> None:
     steps = sorted({step for values in rates.values() for step in values})
-    indices = np.unique(np.linspace(0, len(steps) - 1, MOMENTS).round().astype(int))
+    indices = equal_distances(len(steps), MOMENTS)
     marker = 'o' if len(classes) <= MAX_NAMES else None
     for index, colour in zip(indices[::-1], ordered_colours(len(indices), 0.85)):
         step = steps[index]

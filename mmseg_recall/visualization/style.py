@@ -59,6 +59,11 @@ def legend(owner: Axes | Figure, artists: Sequence[Artist], **options) -> None:
         text.set_text(artist.get_label())
 
 
+def legend_beside(axes: Axes, artists: Sequence[Artist], **options) -> None:
+    """A :func:`legend` to the right of the axes."""
+    legend(axes, artists, loc='center left', bbox_to_anchor=(1.01, 0.5), **options)
+
+
 def plain_frame(axes: Axes, grid: str = 'y') -> None:
     """Pale lines behind what is drawn, and no frame above and to the right of it."""
     axes.grid(axis=grid, alpha=0.3)

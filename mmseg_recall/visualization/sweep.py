@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from .style import TEXT_SIZE, TITLE_SIZE, legend, plain_frame, run_colour, save
+from .style import TEXT_SIZE, TITLE_SIZE, legend_beside, plain_frame, run_colour, save
 
 
 def plot_sweep(
@@ -64,7 +64,7 @@ def plot_sweep(
     axes.set_ylabel(score, fontsize=TEXT_SIZE)
     title = f'{score}: mean and standard deviation over the seeds'
     axes.set_title(title, fontsize=TITLE_SIZE, loc='left')
-    legend(axes, lines, loc='center left', bbox_to_anchor=(1.01, 0.5))
+    legend_beside(axes, lines)
     plain_frame(axes)
     return save(figure, path)
 

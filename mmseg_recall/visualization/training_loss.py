@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ..functional import checks
-from .style import TEXT_SIZE, TITLE_SIZE, legend, plain_frame, run_colour, save
+from .style import TEXT_SIZE, TITLE_SIZE, legend_beside, plain_frame, run_colour, save
 
 
 def plot_training_loss(
@@ -62,7 +62,7 @@ def plot_training_loss(
     axes.set_ylabel(name, fontsize=TEXT_SIZE)
     title = 'Training loss' + f', mean of {2 * smooth + 1} logged values' * (smooth > 0)
     axes.set_title(title, fontsize=TITLE_SIZE, loc='left')
-    legend(axes, lines, loc='center left', bbox_to_anchor=(1.01, 0.5))
+    legend_beside(axes, lines)
     plain_frame(axes)
     return save(figure, path)
 

@@ -182,14 +182,13 @@ def draw(comparison: Comparison, runs: dict[str, RunResults], folder: Path) -> N
 
 def overlays(runs: dict[str, RunResults], folder: Path) -> None:
     """Examples at equal distances, since frames of a video look alike; not the best ones."""
-    from mmseg_recall.evaluation.predictions import decode_image, decode_labels
+    from mmseg_recall.evaluation.predictions import decode_image, decode_labels, equal_distances
     from mmseg_recall.visualization import plot_overlays
 
     first = next(iter(runs.values()))
     classes = first.totals.classes
 
-    count = len(first.examples.images)
-    chosen = sorted({n * (count - 1) // (OVERLAYS - 1) for n in range(OVERLAYS)})
+    chosen = equal_distances(len(first.examples.images), OVERLAYS)
 
     def label_maps(encoded: list[bytes]) -> list[np.ndarray]:
         return [decode_labels(encoded[n], len(classes)) for n in chosen]

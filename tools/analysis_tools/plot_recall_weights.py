@@ -51,7 +51,7 @@ def parse_args() -> argparse.Namespace:
 
 def draw(folder: Path, head: str, counts, out: Path) -> list[Path]:
     """The figures of one head; ``head`` is what its scalars begin with."""
-    from mmseg_recall.engine import read_scalars
+    from mmseg_recall.engine import as_logged, read_scalars
     from mmseg_recall.visualization import plot_focal_weights, plot_recall_weights
 
     weights = read_scalars(folder, head + LOGGED)
@@ -59,8 +59,7 @@ def draw(folder: Path, head: str, counts, out: Path) -> list[Path]:
     shares = None
     if counts is not None:
         total = sum(counts.counts)
-        # As RecallWeightsHook writes the names.
-        names = [name.replace('loss', 'l_oss') for name in counts.classes]
+        names = map(as_logged, counts.classes)
         shares = {name: count / total for name, count in zip(names, counts.counts)}
     ending = f'{"_" * bool(head)}{head.strip("/").replace("/", "_")}.png'
     figures = [plot_recall_weights(weights, shares, out / f'recall_weights{ending}')]

@@ -17,6 +17,7 @@ LOGGED = 'meta_rate/'
 
 def draw(args: argparse.Namespace) -> None:
     from mmseg_recall.datasets.class_counts import ClassCounts
+    from mmseg_recall.engine import as_logged
     from mmseg_recall.evaluation.run_results import training_counts
     from mmseg_recall.visualization import plot_sample_rates
 
@@ -62,6 +63,7 @@ def logged_rates(folder: Path) -> dict[str, dict[int, float]]:
 
 
 def checkpoint_rates(path: Path) -> dict[str, dict[int, float]]:
+    from mmseg_recall.engine import as_logged
     from mmseg_recall.files import InputError, read_checkpoint
 
     checkpoint = read_checkpoint(path)
@@ -78,11 +80,6 @@ def checkpoint_rates(path: Path) -> dict[str, dict[int, float]]:
             "the training's folder, whose log names them"
         )
     return {as_logged(name): {meta.get('iter', 0): rate} for name, rate in zip(names, rates)}
-
-
-def as_logged(name) -> str:
-    """A class's name as MetaSamplerHook writes it."""
-    return str(name).replace('loss', 'l_oss')
 
 
 def main() -> None:

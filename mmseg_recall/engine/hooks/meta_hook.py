@@ -21,6 +21,7 @@ from ...functional import (
     summed_cross_entropy,
 )
 from ...losses.base import two_class_logits
+from ..scalars import as_logged
 
 #: Apart from the training's own seeds, so that a meta batch is not the batch once more.
 META_SEED = 2**30
@@ -246,8 +247,7 @@ class MetaHook(Hook):
         names = runner.train_dataloader.dataset.metainfo.get('classes')
         scalars = {'meta_ce': meta_ce.item()}
         for label, value in self.logged_values(self._learned).items():
-            # MMEngine users read keys with "loss" as parts of the total.
-            name = str(names[label] if names else label).replace('loss', 'l_oss')
+            name = as_logged(names[label] if names else label)
             scalars[f'{self.scalar}/{name}'] = value
         runner.visualizer.add_scalars(scalars, step=runner.iter + 1)
 

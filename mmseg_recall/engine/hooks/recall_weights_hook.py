@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from ...functional import checks
 from ...losses import ClassTotalsLoss
+from ..scalars import as_logged
 
 
 @HOOKS.register_module()
@@ -108,7 +109,7 @@ def _scalars(prefix: str, sums: list[list[float]], kinds, classes) -> dict[str, 
     scalars = {}
     for c, (count, *values) in enumerate(zip(*sums)):
         if count:
-            name = str(classes[c] if classes else c).replace('loss', 'l_oss')
+            name = as_logged(classes[c] if classes else c)
             for kind, value in zip(kinds, values):
                 scalars[f'{prefix}{kind}/{name}'] = value / count
     return scalars
