@@ -80,7 +80,9 @@ def train(config: Path, folder: Path, seed: int, load_from: str | None = None) -
 
 def compare(tool: Path, folders: list[Path], out: Path) -> None:
     """Run ``tools/analysis_tools/compare_runs.py``, showing the command as one would type it."""
-    console.print(f'\nmmseg-recall compare {" ".join(map(str, folders))} --out {out}', soft_wrap=True)
+    console.print(
+        f'\nmmseg-recall compare {" ".join(map(str, folders))} --out {out}', soft_wrap=True
+    )
     done = subprocess.run([sys.executable, tool, *folders, '--out', out])
     if done.returncode:
         sys.exit(f'The comparison failed (exit code {done.returncode}).')

@@ -413,11 +413,11 @@ function drawImages() {
   if (!data.images.length) return;
   current = rankedImages();
   const about = state.cell
-    ? `with ${data.classes[state.cell[0]]} predicted as ${data.classes[state.cell[1]]}`
-    : state.label === null ? '' : `with ${data.classes[state.label]}, true or predicted`;
+    ? ` with ${data.classes[state.cell[0]]} predicted as ${data.classes[state.cell[1]]}`
+    : state.label === null ? '' : ` with ${data.classes[state.label]}, true or predicted`;
   const most = state.other ? 'changed the most' : 'have the most errors';
   byId('images-note').textContent =
-    `${current.length} of the ${data.images.length} images in this page ${about}, those that ` +
+    `${current.length} of the ${data.images.length} images in this page${about}, those that ` +
     `${most} first. They were chosen from ${data.numImages} validation images because they ` +
     `${most} in one class or another, so they do not show the average.`;
   state.image = Math.min(state.image, Math.max(0, current.length - 1));
