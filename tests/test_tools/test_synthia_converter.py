@@ -211,7 +211,7 @@ def test_killed_and_run_again(convert, own_tree, tmp_path):
     rest = 8 * 10 - 1
     deadline = time.monotonic() + 120
     # Not rglob, which enters folders of unfinished files and fails where one goes meanwhile.
-    while len(list(out.glob('*/*/*/*.png'))) < rest and time.monotonic() < deadline:
+    while len(list(out.glob('ann_dir/*/*/*.png'))) < rest and time.monotonic() < deadline:
         assert process.poll() is None
         time.sleep(0.05)
     process.send_signal(signal.SIGKILL)
