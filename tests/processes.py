@@ -1,13 +1,19 @@
-"""Real processes of one group (gloo)."""
+"""Real processes: of one group (gloo), and of scripts."""
 
+import multiprocessing
 import os
+import runpy
 import socket
 import sys
 import tempfile
+from pathlib import Path
 
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
+
+# Processes are copies of one that has imported the libraries, which takes longer than most tests.
+multiprocessing.set_forkserver_preload(['mmseg_recall'])
 
 
 def in_two_processes(function, *arguments, join=True):
@@ -20,7 +26,8 @@ def in_two_processes(function, *arguments, join=True):
             ``torchrun``, for a Runner that does so itself.
     """
     with tempfile.TemporaryDirectory() as folder:
-        mp.spawn(_process, (function, arguments, join, free_port(), folder), nprocs=2)
+        arguments = (function, arguments, join, free_port(), folder)
+        mp.start_processes(_process, arguments, nprocs=2, start_method='forkserver')
         return [torch.load(f'{folder}/{rank}.pth', weights_only=False) for rank in range(2)]
 
 
@@ -36,6 +43,30 @@ def _process(rank, function, arguments, join, port, folder):
     # where one of gloo's threads, which it waits for, still has a tensor to give back.
     sys.stdout.flush()
     os._exit(0)
+
+
+def run_script(path, arguments, folder, environment):
+    """The exit status and the output of a Python script, started from a folder."""
+    with tempfile.TemporaryDirectory() as temporary:
+        output = Path(temporary, 'output')
+        output.touch()
+        process = multiprocessing.get_context('forkserver').Process(
+            target=_script, args=(str(path), arguments, folder, output, environment)
+        )
+        process.start()
+        process.join()
+        return process.exitcode, output.read_text()
+
+
+def _script(path, arguments, folder, output, environment):
+    with output.open('w') as file:
+        for stream in (1, 2):
+            os.dup2(file.fileno(), stream)
+    os.environ.update(environment)
+    os.chdir(folder)
+    sys.argv[:] = [path, *arguments]
+    sys.path[:0] = [str(Path(path).parent), *environment.get('PYTHONPATH', '').split(os.pathsep)]
+    runpy.run_path(path, run_name='__main__')
 
 
 def free_port():

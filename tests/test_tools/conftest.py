@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.processes import run_script
 from tests.test_tools.paths import ROOT, TOOLS
 
 BUILD = 'from setuptools import build_meta; print(build_meta.build_{kind}({folder!r}))'
@@ -20,19 +21,29 @@ def run(tmp_path):
     """Run a command from an empty folder; fail with its output unless it succeeds."""
 
     def run_command(*command, **environment):
+        command = [str(part) for part in command]
         # The environment's own `python` and `mim` first, as after activating it.
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ['PATH']])
+        # One thread each: on a busy machine more wait for each other.
+        environment = {'PATH': path, 'OMP_NUM_THREADS': '1', **environment}
+        python, script, *arguments = command
+        if python == sys.executable and script.endswith('.py'):
+            status, output = run_script(script, arguments, tmp_path, environment)
+        else:
+            status, output = run_process(command, tmp_path, environment)
+        assert status == 0, output[-4000:]
+        return output
+
+    def run_process(command, folder, environment):
         done = subprocess.run(
-            [str(part) for part in command],
-            cwd=tmp_path,
-            # One thread each: on a busy machine more wait for each other.
-            env={**os.environ, 'PATH': path, 'OMP_NUM_THREADS': '1', **environment},
+            command,
+            cwd=folder,
+            env={**os.environ, **environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
         )
-        assert done.returncode == 0, done.stdout[-4000:]
-        return done.stdout
+        return done.returncode, done.stdout
 
     return run_command
 
