@@ -295,7 +295,7 @@ def _differences(
 
 def _resampled_difference(reason: str, low, high, p_value, bias, images) -> Difference:
     if not reason and not images >= MIN_IMAGES:
-        reason = f'only {int(np.nan_to_num(images))} images decide'
+        reason = _deciding(int(np.nan_to_num(images)))
     if not reason and not abs(bias) <= MAX_BIAS:
         reason = 'biased resamples'
     if reason:
@@ -314,19 +314,32 @@ def _no_interval(trainings: list[ImageTotals], within_classes: bool) -> dict[Key
     reasons = {('lowest recall', ''): 'a minimum'}
     rarest = recalled.min(0)[present].min(initial=MIN_RECALLED)
     if rarest < MIN_RECALLED:
-        reason = f'a class is recalled in {rarest} images'
+        reason = f'a class is recalled in {_few(rarest)}'
         reasons |= {(f'{mean} recall', ''): reason for mean in ('gmean', 'hmean')}
     if within_classes:
         return reasons
-    images, found = support[0], np.minimum(support[0], predicted.min(0))
-    of_means = {name: images[labels] for name, labels in first.groups.items()}
-    of_means |= {'mIoU': images[present | ever_predicted], 'mean precision': found[ever_predicted]}
+    images = support[0]
+    needed = [(name, 'is', images[labels]) for name, labels in first.groups.items()]
     of_recalls = ('mAcc', 'mean recall', 'gmean recall', 'hmean recall')
-    for mean, of_classes in (of_means | dict.fromkeys(of_recalls, images[present])).items():
+    needed += [(mean, 'is', images[present]) for mean in of_recalls]
+    needed += [('mIoU', 'is', images[present | ever_predicted])]
+    needed += [('mean precision', 'is', images[ever_predicted])]
+    needed += [('mean precision', 'is predicted', predicted.min(0)[ever_predicted])]
+    for mean, verb, of_classes in needed:
         rarest = of_classes.min(initial=MIN_CLASS_IMAGES)
         if rarest < MIN_CLASS_IMAGES:
-            reasons.setdefault((mean, ''), f'a class is in {rarest} images')
+            reasons.setdefault((mean, ''), f'a class {verb} in {_few(rarest)}')
     return reasons
+
+
+def _deciding(images: int) -> str:
+    if not images:
+        return 'no image makes a difference'
+    return f'{_few(images)} {"decides" if images == 1 else "decide"}'
+
+
+def _few(images: int) -> str:
+    return {0: 'no image', 1: 'only 1 image'}.get(images, f'only {images} images')
 
 
 def _recall_differences(
