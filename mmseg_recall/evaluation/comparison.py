@@ -111,11 +111,13 @@ class Comparison:
         if len(self.runs) < 2:
             return text
         drawn = 'the images of each class' if self.within_classes else 'the images'
+        of_recalls = any(row.score == 'recall' for row in self.rows)
+        wald = "; adjusted Wald for a class's recall" if of_recalls else ''
         tests = sum(not np.isnan(d.p_value) for row in self.rows for d in row.differences)
         return (
             f'{text} Differences are from {self.runs[0]}; in brackets their {CONFIDENCE} % '
             f'intervals over the choice of images (BCa bootstrap, {self.resamples} resamples of '
-            f"{drawn}; adjusted Wald for a class's recall in classification), or why none is "
+            f'{drawn}{wald}), or why none is '
             "valid. * marks what is significant after Benjamini and Hochberg's correction for the "
             f'{tests} tests of the table: at most about {100 - CONFIDENCE} % of the marks are '
             'there by chance. Intervals and marks hold for these trainings; they do not say how '
@@ -297,7 +299,7 @@ def _resampled_difference(reason: str, low, high, p_value, bias, images) -> Diff
     if not reason and not images >= MIN_IMAGES:
         reason = _deciding(int(np.nan_to_num(images)))
     if not reason and not abs(bias) <= MAX_BIAS:
-        reason = 'biased resamples'
+        reason = 'the resamples are biased'
     if reason:
         return Difference(np.nan, no_interval=reason)
     return Difference(np.nan, low, high, p_value=p_value)
@@ -311,7 +313,7 @@ def _no_interval(trainings: list[ImageTotals], within_classes: bool) -> dict[Key
         for kind in ('support', 'predicted', 'true_positive')
     )
     present, ever_predicted = support[0] > 0, predicted.max(0) > 0
-    reasons = {('lowest recall', ''): 'a minimum'}
+    reasons = {('lowest recall', ''): 'it is a minimum'}
     rarest = recalled.min(0)[present].min(initial=MIN_RECALLED)
     if rarest < MIN_RECALLED:
         reason = f'a class is recalled in {_few(rarest)}'
@@ -434,8 +436,8 @@ def interval(difference: Difference) -> str:
     Example:
         >>> interval(Difference(1.5, 0.25, 2.75, clear=True))
         '+1.50 [+0.25, +2.75] *'
-        >>> interval(Difference(1.5, no_interval='a minimum'))
-        '+1.50 (no interval: a minimum)'
+        >>> interval(Difference(1.5, no_interval='it is a minimum'))
+        '+1.50 (no interval: it is a minimum)'
     """
     if np.isnan(difference.value):
         return '-'

@@ -30,18 +30,25 @@ MAX_CURVES = 40
 PERCENT, COUNT = 4, 6  # digits: as in table.csv, and significant ones of curves
 
 Runs = Mapping[str, 'RunResults']
+#: What stands above the chart of a scalar.
+CHARTS = dict(loss='training loss')
+CHARTS |= {name: f'{name} in validation' for name in ('mIoU', 'mAcc', 'top1')}
+CHARTS |= {'accuracy/top1': 'top1 in validation', 'mean_recall': 'mean recall in validation'}
 
 
 def page_data(
-    comparison: Comparison, runs: Runs, class_counts: Sequence[float] | None
+    comparison: Comparison,
+    trainings: Mapping[str, Sequence[RunResults]],
+    class_counts: Sequence[float] | None,
 ) -> dict[str, Any]:
     """Everything that the page's script draws.
 
     Args:
         comparison (Comparison): The scores.
-        runs (Mapping[str, RunResults]): The first training of each run, the baseline first.
+        trainings (Mapping[str, Sequence[RunResults]]): Those of each run, the baseline first.
         class_counts (Sequence[float], optional): C training counts.
     """
+    runs = {name: of_run[0] for name, of_run in trainings.items()}
     first = next(iter(runs.values())).totals
     return dict(
         task=first.task,
@@ -50,7 +57,8 @@ def page_data(
         frequency=_frequency(first, class_counts),
         groups=_groups(first, class_counts),
         scores=_scores(comparison, first.classes),
-        pairs=_pairs([run.pairs for run in runs.values()]),
+        pairs=_pairs([np.concatenate([one.pairs for one in of]) for of in trainings.values()]),
+        shownTraining=[_first_of(of_run) for of_run in trainings.values()],
         images=_images(list(runs.values())),
         palette=next(iter(runs.values())).examples.palette,
         numImages=first.num_images,
@@ -97,6 +105,15 @@ def _scores(comparison: Comparison, classes: list[str]) -> dict[str, list[dict]]
                 ],
             )
     return scores
+
+
+def _first_of(trainings: Sequence[RunResults]) -> str:
+    """Which training's predictions are shown, where there are several."""
+    if len(trainings) < 2:
+        return ''
+    first = trainings[0]
+    name = f'seed {first.facts["seed"]}' if 'seed' in first.facts else first.folder.name
+    return f'{name}, the first of {len(trainings)} trainings'
 
 
 def _pairs(of_runs: list[np.ndarray]) -> list[list[int]]:
@@ -198,14 +215,14 @@ def _curves(runs: Runs) -> list[dict[str, Any]]:
     """What was logged by these names in a training of several steps, a chart for each."""
     logged = {name: _logged(run.folder, '') for name, run in runs.items()}
     charts = []
-    for scalar in ('loss', 'mIoU', 'mAcc', 'top1', 'accuracy/top1', 'mean_recall'):
+    for scalar, title in CHARTS.items():
         lines = {
             name: _thinned(scalars[scalar])
             for name, scalars in logged.items()
             if len(scalars.get(scalar, ())) > 1
         }
         if lines:
-            charts.append(dict(title=scalar, lines=lines))
+            charts.append(dict(title=title, lines=lines))
     return charts
 
 

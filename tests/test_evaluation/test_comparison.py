@@ -131,7 +131,7 @@ def test_reasons_in_a_balanced_data_set():
     first = np.where(random.random(120) < 0.6, labels, (labels + 1) % 3)
     second = np.where(random.random(120) < 0.7, labels, (labels + 1) % 3)
     found = reasons(labels, first, second)
-    assert found.pop(('lowest recall', '')) == 'a minimum'
+    assert found.pop(('lowest recall', '')) == 'it is a minimum'
     assert not any(found.values())
     second[labels == 2] = [0] * 36 + [2] * 4
     found = reasons(labels, first, second)
@@ -217,7 +217,7 @@ def test_biased_resamples():
     first = labels.copy()
     second = np.where(np.arange(24 * 300) % 2, labels, (labels + 1) % 300)
     found = reasons(labels, first, second, [*map(str, range(300))])
-    assert found['hmean recall', ''] == 'biased resamples'
+    assert found['hmean recall', ''] == 'the resamples are biased'
     assert found['mean recall', ''] == ''
 
 

@@ -81,6 +81,23 @@ def test_has_every_name_and_number_and_needs_no_other_file(tmp_path):
     assert [file.name for file in path.parent.iterdir()] == ['index.html']
 
 
+def test_the_confusion_is_that_of_all_trainings(tmp_path):
+    page = Reader(write_page(comparison_of(RUNS), RUNS, tmp_path / 'index.html').read_text())
+    assert page.data['pairs'] == [[0, 0, 30, 56], [0, 1, 0, 4], [1, 0, 28, 10], [1, 1, 2, 50]]
+    assert page.data['shownTraining'] == ['', 'seed 7, the first of 2 trainings']
+
+
+def test_the_verdict_names_groups_and_numbered_classes(tmp_path):
+    labels = np.repeat([0, 1, 2], 40)
+    runs = {}
+    for name, found in (('CE', 10), ('Recall', 30)):
+        predicted = [*labels[: 80 + found], *[0] * (40 - found)]
+        runs[name] = ImageTotals.of_labels(['0', '1', '2'], labels, predicted, dict(few=[1, 2]))
+    text = verdict(compare(runs, resamples=100), 0)
+    assert 'few-shot recall (+25.00) rise significantly' in text
+    assert text.endswith('recall rises significantly for class 2 and falls for no class.')
+
+
 def test_one_run(tmp_path):
     runs = {'CE': RUNS['CE']}
     page = Reader(write_page(comparison_of(runs), runs, tmp_path / 'index.html').read_text())
