@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,9 +18,9 @@ if TYPE_CHECKING:
     from ..evaluation.image_totals import ImageTotals
     from ..evaluation.predictions import RunResults
 
-MAX_IMAGES = 48
-IMAGE_BYTES = 2_200_000
-"""What the images of a page may take, as base64; the page then has at most 3 MB."""
+MIN_IMAGES, MAX_IMAGES = 24, 48
+MAX_BYTES = 2_900_000
+"""Of the data, to which more than ``MIN_IMAGES`` images do not add: a page has at most 3 MB."""
 
 MAX_POINTS = 200
 """Points of a curve; where more were logged, each is the mean of some."""
@@ -50,7 +51,7 @@ def page_data(
     """
     runs = {name: of_run[0] for name, of_run in trainings.items()}
     first = next(iter(runs.values())).totals
-    return dict(
+    data = dict(
         task=first.task,
         runs=comparison.runs,
         classes=first.classes,
@@ -59,13 +60,13 @@ def page_data(
         scores=_scores(comparison, first.classes),
         pairs=_pairs([np.concatenate([one.pairs for one in of]) for of in trainings.values()]),
         shownTraining=[_first_of(of_run) for of_run in trainings.values()],
-        images=_images(list(runs.values())),
         palette=next(iter(runs.values())).examples.palette,
         numImages=first.num_images,
         curves=_curves(runs),
         weights=_recall_weights(runs),
         likelihood=_likelihoods(runs),
     )
+    return data | dict(images=_images(list(runs.values()), MAX_BYTES - _size(data)))
 
 
 # --- scores of the classes --------------------------------------------------------------------
@@ -134,7 +135,7 @@ def _pairs(of_runs: list[np.ndarray]) -> list[list[int]]:
 # --- images -----------------------------------------------------------------------------------
 
 
-def _images(runs: list[RunResults]) -> list[dict[str, Any]]:
+def _images(runs: list[RunResults], max_bytes: int) -> list[dict[str, Any]]:
     """Those images that changed most for one class or another, as many as fit."""
     examples = [run.examples for run in runs]
     if any(of_run.index != examples[0].index for of_run in examples):
@@ -150,8 +151,8 @@ def _images(runs: list[RunResults]) -> list[dict[str, Any]]:
             predicted=[_base64(*of_run.predicted[number : number + 1]) for of_run in examples],
             pairs=_pairs([run.pairs[run.pairs[:, 0] == index] for run in runs]),
         )
-        size += sum(map(len, [image['image'], image['truth'], *image['predicted']]))
-        if len(chosen) == MAX_IMAGES or size > IMAGE_BYTES:
+        size += _size(image)
+        if len(chosen) == MAX_IMAGES or (size > max_bytes and len(chosen) >= MIN_IMAGES):
             break
         chosen.append(image)
     return chosen
@@ -202,6 +203,10 @@ def _correctness(totals: ImageTotals, row_of: np.ndarray, shape: tuple[int, int]
     values = np.zeros(shape)
     values[row_of[totals.image[kept]], totals.label[kept]] = (totals.true_positive - wrong)[kept]
     return values
+
+
+def _size(data: dict[str, Any]) -> int:
+    return len(json.dumps(data))
 
 
 def _base64(content: bytes = b'') -> str:
