@@ -400,7 +400,8 @@ def _next(config, cfg: Config, write) -> list[str]:
     return [
         f'  mmseg-recall train {config}',
         f'  mmseg-recall train {write}',
-        f'  mmseg-recall compare {cfg.work_dir} work_dirs/{Path(write).stem}',
+        f'  mmseg-recall compare --group baseline {cfg.work_dir} '
+        f'--group {Path(write).stem} work_dirs/{Path(write).stem}',
     ]
 
 

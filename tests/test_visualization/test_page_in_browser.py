@@ -276,7 +276,7 @@ def test_sentences_about_the_images(visit, streets, species):
     )
     page.locator('#class').select_option(label='pole')
     assert note.inner_text().startswith(
-        '8 of the 8 images in this page have pole as truth or prediction, those that changed the '
+        'All 8 images in this page have pole as truth or prediction, those that changed the '
         'most first.'
     )
     page = visit(species)

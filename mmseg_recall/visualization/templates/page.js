@@ -423,8 +423,9 @@ function imagesNote() {
     : state.label === null ? '' : `${inWords(state.label)} as truth or prediction`;
   const order = state.cell && (state.mode !== 'difference' || !state.other)
     ? 'with the most of it' : state.other ? 'that changed the most' : 'with the most errors';
-  const which = what
-    ? `${shown || 'None'} of the ${total} in this page ${shown > 1 ? 'have' : 'has'} ${what}` : total;
+  const part = shown > 1 && shown === data.images.length ? `All ${total}`
+    : `${shown || 'None'} of the ${total}`;
+  const which = what ? `${part} in this page ${shown > 1 ? 'have' : 'has'} ${what}` : total;
   const choice = data.images.length < data.numImages
     ? `The page has those of ${number(data.numImages)} validation images that ` +
       `${state.other ? 'changed the most' : 'have the most errors'} in one class or another, so ` +
