@@ -312,6 +312,24 @@ def test_contrast_labels_and_roles(visit, request, kind, scheme, width):
     assert [(v['id'], [node['html'][:120] for node in v['nodes'][:3]]) for v in found] == []
 
 
+def test_of_one_run_the_worst_images_come_first(visit, streets, tmp_path):
+    path, _, maps = streets
+    folder = path.parent
+    run = read_label_maps(folder / 'a', folder / 't', CLASSES, folder / 'images')
+    page = visit(write_page(compare({'CE': run.totals}), {'CE': [run]}, tmp_path / 'index.html'))
+    errors = [
+        int(((predicted != truth) & (truth != 255)).sum())
+        for predicted, truth in zip(maps[RUNS[0]], maps['truth'])
+    ]
+    shown = [int(b.get_attribute('data-index')) for b in page.locator('#strip button').all()]
+    assert shown == sorted(range(IMAGES), key=lambda index: (-errors[index], index))
+    assert (
+        page.locator('#images-note')
+        .inner_text()
+        .startswith('8 images, those with the most errors first.')
+    )
+
+
 def test_label_maps_are_embedded_as_they_are(streets):
     path, _, maps = streets
     labels = decode_labels(

@@ -358,17 +358,18 @@ function totals(image, label) {
 const pairCounts = (image, [truth, predicted]) =>
   (image.pairs.find(([t, p]) => t === truth && p === predicted) || [0, 0, ...none]).slice(2);
 
-/** How much better an image became: correct positions less the wrong ones. */
-function gain(image) {
+/** How much an image changed, in correct positions less wrong ones; of one run, its errors. */
+function interest(image) {
   const sums = totals(image, state.label);
   const value = ({correct, missed, wrong}) => correct - missed - wrong;
-  return state.other ? value(sums[state.other]) - value(sums[0]) : value(sums[0]);
+  return state.other ? Math.abs(value(sums[state.other]) - value(sums[0]))
+    : sums[0].missed + sums[0].wrong;
 }
 
 /** The images of the chosen cell or class, those that changed the most first. */
 function rankedImages() {
   let images = data.images;
-  let weight = (image) => Math.abs(gain(image));
+  let weight = interest;
   if (state.cell) {
     images = images.filter((image) => pairCounts(image, state.cell)
       .some((count, run) => count && (run === 0 || run === state.other)));
