@@ -5,7 +5,7 @@ from ..rooms import exports
 #: Each module, the library it needs, and what it exports.
 MODULES = {
     'mistakes': ('mmengine', ('Mistake', 'find_mistakes')),
-    'network': ('mmengine', ('Network', 'inspect_network')),
+    'network': ('mmengine', ('Network', 'build_network')),
     'recipe': ('mmengine', ('Recipe', 'plan_recipe')),
     'report': ('mmengine', ('Report', 'check')),
     'training_set': ('mmengine', ('TrainingSamples', 'count_training_set', 'look_at_samples')),

@@ -45,11 +45,13 @@ class Network:
     """A model without weights, and the logits it makes.
 
     Attributes:
+        cfg (Config): Its config.
         model (torch.nn.Module): On the meta device where it can be built there.
         logits (list[Logits]): Of each output of each decode head that makes a grid of logits.
         why_no_logits (str): The error where they could not be found.
     """
 
+    cfg: Config
     model: nn.Module
     logits: list[Logits] = field(default_factory=list)
     why_no_logits: str = ''
@@ -60,28 +62,35 @@ class Network:
         strides = [one.stride for one in self.logits if one.head.startswith('decode_head')]
         return min(strides, default=None)
 
+    def find_logits(self, size: tuple[int, int]) -> None:
+        """Find the shapes of the logits, without any arithmetic where that goes.
 
-def inspect_network(cfg: Config, size: tuple[int, int] | None = None) -> Network:
-    """Build a config's model, and find the shapes of its logits, without any arithmetic.
+        That needs operations with an implementation for the meta device; where one has none, the
+        model is built on the CPU, and two images run through it.
 
-    That needs operations with an implementation for the meta device; where one has none, the model
-    is built on the CPU, and two images run through it.
+        Args:
+            size: Height and width of the images in training.
+        """
+        try:
+            self.logits = _logits(self.model, size)
+        except Exception as error:  # any operation may be missing
+            if _device(self.model).type == 'cpu':
+                self.why_no_logits = f'{type(error).__name__}: {error}'.splitlines()[0]
+            else:
+                self.model = _built(self.cfg, 'cpu')
+                self.find_logits(size)
 
-    Args:
-        cfg: The config.
-        size: Height and width of the images in training; ``None``: shapes don't matter.
+
+def build_network(cfg: Config) -> Network:
+    """Build a config's model, on the meta device if it lets itself.
 
     Raises:
         Exception: Whatever stops the model from being built.
     """
-    for device in ('meta', 'cpu'):
-        try:
-            model = _built(cfg, device)
-            return Network(model, _logits(model, size, device) if size else [])
-        except Exception as error:  # any operation may be missing
-            failed = error
-    model = _built(cfg, 'cpu')
-    return Network(model, [], f'{type(failed).__name__}: {failed}'.splitlines()[0])
+    try:
+        return Network(cfg, _built(cfg, 'meta'))
+    except Exception:  # any operation may be missing
+        return Network(cfg, _built(cfg, 'cpu'))
 
 
 def _built(cfg: Config, device: str) -> nn.Module:
@@ -90,7 +99,11 @@ def _built(cfg: Config, device: str) -> nn.Module:
         return build_model(cfg)
 
 
-def _logits(model: nn.Module, size: tuple[int, int], device: str) -> list[Logits]:
+def _device(model: nn.Module) -> torch.device:
+    return next(model.parameters(), torch.empty(0)).device
+
+
+def _logits(model: nn.Module, size: tuple[int, int]) -> list[Logits]:
     """Run a training step up to the losses, and note what these would be given."""
     found: list[Logits] = []
     heads = {
@@ -109,7 +122,7 @@ def _logits(model: nn.Module, size: tuple[int, int], device: str) -> list[Logits
     mean = getattr(model.data_preprocessor, 'mean', None)
     channels = 3 if mean is None else len(mean)
     # Two images: batch norm has nothing to average in one that was pooled to a pixel.
-    images = torch.zeros(2, channels, *size, device=device)
+    images = torch.zeros(2, channels, *size, device=_device(model))
     try:
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter('ignore')

@@ -17,11 +17,12 @@ from rich.table import Table
 from rich.text import Text
 
 from ..datasets.class_counts import ClassCounts
+from ..engine.hooks.replace_loss_hook import MASKS
 from ..engine.launch import load_config
 from ..files import InputError, read_checkpoint, written_whole
 from ..functional import effective_number_weights, saturated_beta
 from .mistakes import Mistake, find_mistakes
-from .network import Network, inspect_network
+from .network import Network, build_network
 from .recipe import Recipe, check_target, plan_recipe, source
 from .training_set import (
     TrainingSamples,
@@ -169,15 +170,15 @@ def _look(
 ) -> tuple[Network | None, TrainingSamples | None, str]:
     """The model, some training samples, and what stops the model from being built."""
     try:
-        network = inspect_network(cfg)
+        network = build_network(cfg)
     except Exception as error:  # an operation or a package is missing, an argument is wrong
         return None, None, f'{type(error).__name__}: {error}'.splitlines()[0]
     heads = label_heads(network.model, dataset)
     if counts.unit != 'pixels':
         return network, None, ''
     samples = look_at_samples(dataset, len(counts.classes), heads)
-    size = _padded(network.model, samples.shape)
-    return inspect_network(cfg, size), samples, ''
+    network.find_logits(_padded(network.model, samples.shape))
+    return network, samples, ''
 
 
 def _padded(model, shape: tuple[int, int]) -> tuple[int, int]:
@@ -205,9 +206,8 @@ def class_rows(
         if counts.unit == 'pixels' and share < RARE / len(counts.classes):
             risks.append(f'{_percent(share)} of the pixels')
         if images < FEW:
-            risks.append(
-                f'in {images:,} images' if counts.unit == 'pixels' else f'{images:,} images'
-            )
+            in_images = f'{images:,} image{"" if images == 1 else "s"}'
+            risks.append(f'in {in_images}' if counts.unit == 'pixels' else in_images)
         if cells is not None and cells < 1:
             risks.append(f'{width} px wide, the stride is {stride:.3g}')
         rows.append(ClassRow(name, count, share, images, width, cells, risks))
@@ -348,6 +348,12 @@ def _about_model(recipe: Recipe | None, problem: str) -> Iterator[str]:
             yield f'  custom_hooks = [{", ".join(map(source, needed))}]'
     else:
         yield f'Neither a line nor ReplaceLossHook puts {name} into this model.'
+        if any(MASKS in reason for reason in recipe.stays.values()):
+            yield (
+                'It predicts masks and a class for each mask, so it has no cross entropy over '
+                'pixels, whose place the loss would take. What the check says of the data holds '
+                'all the same.'
+            )
     for place, reason in recipe.stays.items():
         yield f'{place} stays: {reason}.'
     if name == 'BalancedSoftmaxLoss' and recipe.way in ('lines', 'hook'):
@@ -361,7 +367,8 @@ def _about_memory(report: Report, network: Network | None, recipe: Recipe | None
     if not network or report.unit != 'pixels':
         return
     if not report.logits:
-        yield f'The shapes of the logits could not be found. {network.why_no_logits}'.strip()
+        if recipe.way != 'neither':
+            yield f'The shapes of the logits could not be found. {network.why_no_logits}'.strip()
         return
     full, low = (report.logits[f'{kind}_resolution_mib'] for kind in ('full', 'low'))
     yield (
@@ -393,7 +400,8 @@ def _next(config, cfg: Config, write) -> list[str]:
     return [
         f'  mmseg-recall train {config}',
         f'  mmseg-recall train {write}',
-        f'  mmseg-recall compare {cfg.work_dir} work_dirs/{Path(write).stem}',
+        f'  mmseg-recall compare --group baseline {cfg.work_dir} '
+        f'--group {Path(write).stem} work_dirs/{Path(write).stem}',
     ]
 
 

@@ -111,11 +111,13 @@ class Comparison:
         if len(self.runs) < 2:
             return text
         drawn = 'the images of each class' if self.within_classes else 'the images'
+        of_recalls = any(row.score == 'recall' for row in self.rows)
+        wald = "; adjusted Wald for a class's recall" if of_recalls else ''
         tests = sum(not np.isnan(d.p_value) for row in self.rows for d in row.differences)
         return (
             f'{text} Differences are from {self.runs[0]}; in brackets their {CONFIDENCE} % '
             f'intervals over the choice of images (BCa bootstrap, {self.resamples} resamples of '
-            f"{drawn}; adjusted Wald for a class's recall in classification), or why none is "
+            f'{drawn}{wald}), or why none is '
             "valid. * marks what is significant after Benjamini and Hochberg's correction for the "
             f'{tests} tests of the table: at most about {100 - CONFIDENCE} % of the marks are '
             'there by chance. Intervals and marks hold for these trainings; they do not say how '
@@ -295,9 +297,9 @@ def _differences(
 
 def _resampled_difference(reason: str, low, high, p_value, bias, images) -> Difference:
     if not reason and not images >= MIN_IMAGES:
-        reason = f'only {int(np.nan_to_num(images))} images decide'
+        reason = _deciding(int(np.nan_to_num(images)))
     if not reason and not abs(bias) <= MAX_BIAS:
-        reason = 'biased resamples'
+        reason = 'the resamples are biased'
     if reason:
         return Difference(np.nan, no_interval=reason)
     return Difference(np.nan, low, high, p_value=p_value)
@@ -311,22 +313,35 @@ def _no_interval(trainings: list[ImageTotals], within_classes: bool) -> dict[Key
         for kind in ('support', 'predicted', 'true_positive')
     )
     present, ever_predicted = support[0] > 0, predicted.max(0) > 0
-    reasons = {('lowest recall', ''): 'a minimum'}
+    reasons = {('lowest recall', ''): 'it is a minimum'}
     rarest = recalled.min(0)[present].min(initial=MIN_RECALLED)
     if rarest < MIN_RECALLED:
-        reason = f'a class is recalled in {rarest} images'
+        reason = f'a class is recalled in {_few(rarest)}'
         reasons |= {(f'{mean} recall', ''): reason for mean in ('gmean', 'hmean')}
     if within_classes:
         return reasons
-    images, found = support[0], np.minimum(support[0], predicted.min(0))
-    of_means = {name: images[labels] for name, labels in first.groups.items()}
-    of_means |= {'mIoU': images[present | ever_predicted], 'mean precision': found[ever_predicted]}
+    images = support[0]
+    needed = [(name, 'is', images[labels]) for name, labels in first.groups.items()]
     of_recalls = ('mAcc', 'mean recall', 'gmean recall', 'hmean recall')
-    for mean, of_classes in (of_means | dict.fromkeys(of_recalls, images[present])).items():
+    needed += [(mean, 'is', images[present]) for mean in of_recalls]
+    needed += [('mIoU', 'is', images[present | ever_predicted])]
+    needed += [('mean precision', 'is', images[ever_predicted])]
+    needed += [('mean precision', 'is predicted', predicted.min(0)[ever_predicted])]
+    for mean, verb, of_classes in needed:
         rarest = of_classes.min(initial=MIN_CLASS_IMAGES)
         if rarest < MIN_CLASS_IMAGES:
-            reasons.setdefault((mean, ''), f'a class is in {rarest} images')
+            reasons.setdefault((mean, ''), f'a class {verb} in {_few(rarest)}')
     return reasons
+
+
+def _deciding(images: int) -> str:
+    if not images:
+        return 'no image makes a difference'
+    return f'{_few(images)} {"decides" if images == 1 else "decide"}'
+
+
+def _few(images: int) -> str:
+    return {0: 'no image', 1: 'only 1 image'}.get(images, f'only {images} images')
 
 
 def _recall_differences(
@@ -421,8 +436,8 @@ def interval(difference: Difference) -> str:
     Example:
         >>> interval(Difference(1.5, 0.25, 2.75, clear=True))
         '+1.50 [+0.25, +2.75] *'
-        >>> interval(Difference(1.5, no_interval='a minimum'))
-        '+1.50 (no interval: a minimum)'
+        >>> interval(Difference(1.5, no_interval='it is a minimum'))
+        '+1.50 (no interval: it is a minimum)'
     """
     if np.isnan(difference.value):
         return '-'

@@ -24,6 +24,8 @@ NO_DIFFERENCE = (
     'custom_imports',
 )
 
+_TIME = re.compile(r'(\d{4})(\d\d)(\d\d)_(\d\d)(\d\d)\d\d')
+
 
 def run_facts(cfg: Config, meta: Mapping[str, Any]) -> dict[str, str]:
     """Schedule, seed, versions and commit of a training.
@@ -36,10 +38,10 @@ def run_facts(cfg: Config, meta: Mapping[str, Any]) -> dict[str, str]:
         dict[str, str]: What is known, by name.
 
     Example:
-        >>> meta = dict(seed=3, mmengine_version='0.10.12' + 40 * 'a')
+        >>> meta = dict(seed=3, time='20261231_235959', mmengine_version='0.10.12' + 40 * 'a')
         >>> facts = run_facts(Config(dict(train_cfg=dict(max_epochs=9))), meta)
-        >>> facts['schedule'], facts['seed'], facts['trained with'], facts['commit'][:9]
-        ('9 epochs', '3', 'MMEngine 0.10.12', 'aaaaaaaaa')
+        >>> facts['schedule'], facts['seed'], facts['trained'], facts['trained with']
+        ('9 epochs', '3', '2026-12-31 23:59', 'MMEngine 0.10.12')
     """
     # MMEngine writes the commit of the folder where the training started behind its own version.
     version, commit = re.fullmatch(
@@ -48,7 +50,7 @@ def run_facts(cfg: Config, meta: Mapping[str, Any]) -> dict[str, str]:
     facts = {
         'schedule': _schedule(cfg),
         'seed': meta.get('seed', (cfg.get('randomness') or {}).get('seed')),
-        'trained': meta.get('time'),
+        'trained': _TIME.sub(r'\1-\2-\3 \4:\5', meta.get('time', '')),
         'trained with': version and f'MMEngine {version}',
         'commit': commit,
         'scored with': _versions(cfg.get('default_scope')),

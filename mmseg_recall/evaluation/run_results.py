@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
@@ -168,7 +169,9 @@ def predictions(cfg: Config, checkpoint: Path, title: str) -> tuple[Any, Iterato
 
 def _trained_model(cfg: Config, checkpoint: Path) -> tuple[torch.nn.Module, dict]:
     """The model with its parameters, and what else the checkpoint says."""
-    model = build_model(cfg)
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')  # the training said them
+        model = build_model(cfg)
     with reading(checkpoint, 'a checkpoint'):
         meta = load_checkpoint(model, str(checkpoint), map_location='cpu').get('meta') or {}
     return model.to(get_device()).eval(), meta

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 HEADLINES = ('mIoU', 'mAcc', 'mean precision', 'aAcc')
 HEADLINES += ('top1', 'mean recall', 'many', 'medium', 'few')
 
+#: What a sentence calls scores whose names say too little there.
+IN_WORDS = {group: f'{group}-shot recall' for group in ('many', 'medium', 'few')}
+
 #: What can be said of a difference, of one score and of several.
 OUTCOMES = dict(
     rise=('rises significantly', 'rise significantly'),
@@ -44,8 +47,8 @@ def write_page(
     """Write a comparison of runs as one page that loads nothing from anywhere.
 
     It has the verdict, every score with its interval, where the runs come from, the confusion
-    matrix, images with their predictions, and what was logged in the trainings. Confusion, images
-    and curves are those of the first training of each run.
+    matrix, images with their predictions, and what was logged in the trainings. The confusion is
+    the mean over the trainings of a run, images and curves are those of its first training.
 
     Args:
         comparison (Comparison): The scores.
@@ -81,14 +84,14 @@ def write_page(
             comparison=comparison,
             verdicts=[(run, verdict(comparison, number)) for number, run in enumerate(others)],
             tiles=_means(comparison, HEADLINES),
+            in_words=IN_WORDS,
+            several=max(comparison.trainings) > 1,
             means=[row for row in comparison.rows if not row.class_name],
             interval=interval,
             runs=runs,
             differences=config_difference([of_run[0].settings for of_run in runs.values()]),
             max_settings=MAX_SETTINGS,
-            data=page_data(
-                comparison, {name: of_run[0] for name, of_run in runs.items()}, class_counts
-            ),
+            data=page_data(comparison, runs, class_counts),
         )
     )
     with written_whole(path) as unfinished:
@@ -128,11 +131,12 @@ def verdict(comparison: Comparison, number: int) -> str:
         ... }
         >>> verdict(compare(runs, resamples=200), 0)
         'top1 (+30.00) and mean recall (+37.50) rise significantly. Class by class, recall \
-rises significantly for ibis and falls for none.'
+rises significantly for ibis and falls for no class.'
     """
     outcomes: dict[str, list[str]] = {outcome: [] for outcome in OUTCOMES}
     for row in _means(comparison, HEADLINES):
-        change = f'{row.score} ({row.differences[number].value:+.2f})'
+        name = IN_WORDS.get(row.score, row.score)
+        change = f'{name} ({row.differences[number].value:+.2f})'
         outcomes[_outcome(row, number)].append(change)
     sentence = '; '.join(
         f'{_listed(changes)} {OUTCOMES[outcome][len(changes) > 1]}'
@@ -148,7 +152,7 @@ def _classes_moved(comparison: Comparison, number: int) -> str:
     score = of_classes[0].score
     up, down = (
         [
-            row.class_name
+            f'class {row.class_name}' if row.class_name.isdigit() else row.class_name
             for row in of_classes
             if row.score == score and _outcome(row, number) == outcome
         ]
@@ -172,7 +176,7 @@ def _outcome(row: Row, number: int) -> str:
 def _listed(names: Sequence[str]) -> str:
     if len(names) > MAX_LISTED:
         return f'{len(names)} classes'
-    *before, last = names or ['none']
+    *before, last = names or ['no class']
     return f'{", ".join(before)} and {last}' if before else last
 
 

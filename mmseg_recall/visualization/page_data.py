@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,9 +18,9 @@ if TYPE_CHECKING:
     from ..evaluation.image_totals import ImageTotals
     from ..evaluation.predictions import RunResults
 
-MAX_IMAGES = 48
-IMAGE_BYTES = 2_200_000
-"""What the images of a page may take, as base64; the page then has at most 3 MB."""
+MIN_IMAGES, MAX_IMAGES = 24, 48
+MAX_BYTES = 2_900_000
+"""Of the data, to which more than ``MIN_IMAGES`` images do not add: a page has at most 3 MB."""
 
 MAX_POINTS = 200
 """Points of a curve; where more were logged, each is the mean of some."""
@@ -30,34 +31,42 @@ MAX_CURVES = 40
 PERCENT, COUNT = 4, 6  # digits: as in table.csv, and significant ones of curves
 
 Runs = Mapping[str, 'RunResults']
+#: What stands above the chart of a scalar.
+CHARTS = dict(loss='training loss')
+CHARTS |= {name: f'{name} in validation' for name in ('mIoU', 'mAcc', 'top1')}
+CHARTS |= {'accuracy/top1': 'top1 in validation', 'mean_recall': 'mean recall in validation'}
 
 
 def page_data(
-    comparison: Comparison, runs: Runs, class_counts: Sequence[float] | None
+    comparison: Comparison,
+    trainings: Mapping[str, Sequence[RunResults]],
+    class_counts: Sequence[float] | None,
 ) -> dict[str, Any]:
     """Everything that the page's script draws.
 
     Args:
         comparison (Comparison): The scores.
-        runs (Mapping[str, RunResults]): The first training of each run, the baseline first.
+        trainings (Mapping[str, Sequence[RunResults]]): Those of each run, the baseline first.
         class_counts (Sequence[float], optional): C training counts.
     """
+    runs = {name: of_run[0] for name, of_run in trainings.items()}
     first = next(iter(runs.values())).totals
-    return dict(
+    data = dict(
         task=first.task,
         runs=comparison.runs,
         classes=first.classes,
         frequency=_frequency(first, class_counts),
         groups=_groups(first, class_counts),
         scores=_scores(comparison, first.classes),
-        pairs=_pairs([run.pairs for run in runs.values()]),
-        images=_images(list(runs.values())),
+        pairs=_pairs([np.concatenate([one.pairs for one in of]) for of in trainings.values()]),
+        shownTraining=[_first_of(of_run) for of_run in trainings.values()],
         palette=next(iter(runs.values())).examples.palette,
         numImages=first.num_images,
         curves=_curves(runs),
         weights=_recall_weights(runs),
         likelihood=_likelihoods(runs),
     )
+    return data | dict(images=_images(list(runs.values()), MAX_BYTES - _size(data)))
 
 
 # --- scores of the classes --------------------------------------------------------------------
@@ -99,6 +108,15 @@ def _scores(comparison: Comparison, classes: list[str]) -> dict[str, list[dict]]
     return scores
 
 
+def _first_of(trainings: Sequence[RunResults]) -> str:
+    """Which training's predictions are shown, where there are several."""
+    if len(trainings) < 2:
+        return ''
+    first = trainings[0]
+    name = f'seed {first.facts["seed"]}' if 'seed' in first.facts else first.folder.name
+    return f'{name}, the first of {len(trainings)} trainings'
+
+
 def _pairs(of_runs: list[np.ndarray]) -> list[list[int]]:
     """How often a true class (first) became a predicted class (second), in each run.
 
@@ -117,7 +135,7 @@ def _pairs(of_runs: list[np.ndarray]) -> list[list[int]]:
 # --- images -----------------------------------------------------------------------------------
 
 
-def _images(runs: list[RunResults]) -> list[dict[str, Any]]:
+def _images(runs: list[RunResults], max_bytes: int) -> list[dict[str, Any]]:
     """Those images that changed most for one class or another, as many as fit."""
     examples = [run.examples for run in runs]
     if any(of_run.index != examples[0].index for of_run in examples):
@@ -133,8 +151,8 @@ def _images(runs: list[RunResults]) -> list[dict[str, Any]]:
             predicted=[_base64(*of_run.predicted[number : number + 1]) for of_run in examples],
             pairs=_pairs([run.pairs[run.pairs[:, 0] == index] for run in runs]),
         )
-        size += sum(map(len, [image['image'], image['truth'], *image['predicted']]))
-        if len(chosen) == MAX_IMAGES or size > IMAGE_BYTES:
+        size += _size(image)
+        if len(chosen) == MAX_IMAGES or (size > max_bytes and len(chosen) >= MIN_IMAGES):
             break
         chosen.append(image)
     return chosen
@@ -187,6 +205,10 @@ def _correctness(totals: ImageTotals, row_of: np.ndarray, shape: tuple[int, int]
     return values
 
 
+def _size(data: dict[str, Any]) -> int:
+    return len(json.dumps(data))
+
+
 def _base64(content: bytes = b'') -> str:
     return base64.b64encode(content).decode()
 
@@ -198,14 +220,14 @@ def _curves(runs: Runs) -> list[dict[str, Any]]:
     """What was logged by these names in a training of several steps, a chart for each."""
     logged = {name: _logged(run.folder, '') for name, run in runs.items()}
     charts = []
-    for scalar in ('loss', 'mIoU', 'mAcc', 'top1', 'accuracy/top1', 'mean_recall'):
+    for scalar, title in CHARTS.items():
         lines = {
             name: _thinned(scalars[scalar])
             for name, scalars in logged.items()
             if len(scalars.get(scalar, ())) > 1
         }
         if lines:
-            charts.append(dict(title=scalar, lines=lines))
+            charts.append(dict(title=title, lines=lines))
     return charts
 
 

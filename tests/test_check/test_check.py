@@ -79,6 +79,25 @@ def test_a_model_that_cannot_be_built(segmentation, tmp_path, capsys):
         check(path, write=tmp_path / 'recall.py')
 
 
+def test_a_head_of_masks_takes_neither_lines_nor_hook(segmentation, tmp_path, capsys):
+    from mmengine.registry import MODELS
+    from mmseg.models.decode_heads import FCNHead
+
+    class MaskFormerHead(FCNHead):
+        """As MMDetection names it, without MMDetection."""
+
+    MODELS.register_module(name='HeadOfMasks', module=MaskFormerHead, force=True)
+    path = segmentation(**{'model.decode_head.type': 'HeadOfMasks'})
+    report = check(path)
+    assert report.way == 'neither' and sum(row.count for row in report.classes) > 0
+    output = ' '.join(capsys.readouterr().out.split())
+    assert 'Neither a line nor ReplaceLossHook puts RecallLoss into this model.' in output
+    assert 'It predicts masks and a class for each mask' in output
+    assert 'loss_decode stays: CrossEntropyLoss: its labels are of masks, not of pixels.' in output
+    with pytest.raises(InputError, match='it has no loss to replace'):
+        check(path, write=tmp_path / 'recall.py')
+
+
 def test_labels_that_do_not_fit_the_model(segmentation):
     with pytest.raises(InputError, match='num_classes=4, but the training set names 10 classes'):
         check(segmentation(**{'model.decode_head.num_classes': 4}))

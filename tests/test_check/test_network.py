@@ -8,7 +8,7 @@ from mmengine.registry import MODELS, DefaultScope
 from mmseg.models.decode_heads import FCNHead
 
 import mmseg_recall.check.network as network_module
-from mmseg_recall.check import inspect_network
+from mmseg_recall.check import build_network
 from mmseg_recall.check.network import Logits
 from tests.toy_runner import toy_config
 
@@ -23,7 +23,8 @@ def mmseg_scope():
 
 
 def test_shapes_without_arithmetic(tmp_path):
-    network = inspect_network(toy_config(tmp_path, CROSS_ENTROPY), (32, 48))
+    network = build_network(toy_config(tmp_path, CROSS_ENTROPY))
+    network.find_logits((32, 48))
     assert network.logits == [Logits('decode_head', (10, 1, 2), (32, 48))]
     assert network.stride == 24
     assert {parameter.device.type for parameter in network.model.parameters()} == {'meta'}
@@ -37,7 +38,8 @@ def test_an_operation_that_needs_values_runs_on_the_cpu(tmp_path):
             return logits if logits.sum().item() < 1e9 else None
 
     cfg = toy_config(tmp_path, CROSS_ENTROPY, **{'model.decode_head.type': 'HeadThatLooks'})
-    network = inspect_network(cfg, (32, 48))
+    network = build_network(cfg)
+    network.find_logits((32, 48))
     assert network.stride == 24
     assert {parameter.device.type for parameter in network.model.parameters()} == {'cpu'}
 
@@ -47,7 +49,8 @@ def test_a_forward_pass_that_fails_is_said(tmp_path, monkeypatch):
         raise RuntimeError('no such operation\nand more')
 
     monkeypatch.setattr(network_module, '_logits', fails)
-    network = inspect_network(toy_config(tmp_path, CROSS_ENTROPY), (32, 48))
+    network = build_network(toy_config(tmp_path, CROSS_ENTROPY))
+    network.find_logits((32, 48))
     assert (network.logits, network.stride) == ([], None)
     assert network.why_no_logits == 'RuntimeError: no such operation'
 

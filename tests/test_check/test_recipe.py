@@ -9,11 +9,11 @@ pytest.importorskip('mmseg')
 from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 
-from mmseg_recall.check import plan_recipe
+from mmseg_recall.check import check, plan_recipe
 from mmseg_recall.check.recipe import source
 from mmseg_recall.files import InputError
 from mmseg_recall.losses import RecallLoss
-from tests.test_check.written_configs import check_and_train
+from tests.test_check.written_configs import check_and_train, tiny
 from tests.test_configs.test_any_config import CONFIGS
 from tests.toy_runner import toy_config
 
@@ -46,6 +46,24 @@ def test_what_is_written_trains(config, tmp_path):
     assert runner.iter == 2
     assert sum(isinstance(part, RecallLoss) for part in runner.model.modules()) == number
     assert report.logits['full_resolution_mib'] > report.logits['low_resolution_mib']
+
+
+@pytest.mark.skipif(not CONFIGS.exists(), reason='MMSegmentation is installed without its configs')
+@pytest.mark.filterwarnings('ignore')
+@pytest.mark.parametrize(
+    'config',
+    [
+        'mask2former/mask2former_r50_8xb2-90k_cityscapes-512x1024',
+        'maskformer/maskformer_r50-d32_8xb2-160k_ade20k-512x512',
+    ],
+    ids=lambda config: config.split('/')[0],
+)
+def test_models_of_masks_have_half_a_report(config, tmp_path):
+    pytest.importorskip('mmdet')
+    report = check(tiny(config, tmp_path))
+    assert report.way == 'neither' and report.logits is None
+    assert 'It predicts masks and a class for each mask' in report.sentences['Model'][1]
+    assert sum(row.count for row in report.classes) > 0 and not report.sentences['Memory']
 
 
 def plan(tmp_path, loss_decode, **overrides):

@@ -17,7 +17,7 @@ def pixels(**changes):
         classes=['road', 'pole', 'hydrant'],
         unit='pixels',
         counts=[9500, 480, 20],
-        images=[200, 150, 12],
+        images=[200, 150, 1],
         num_images=200,
     )
     return ClassCounts(**{**about, **changes})
@@ -41,12 +41,12 @@ def test_classes_at_risk_and_why():
     assert [row.risks for row in rows] == [
         [],
         ['3 px wide, the stride is 16'],
-        ['0.2 % of the pixels', 'in 12 images'],
+        ['0.2 % of the pixels', 'in 1 image'],
     ]
     assert [row.cells for row in rows] == [7.5, 3 / 16, None]
     text = said(report_module._about_risks(report(pixels(), SAMPLES, 16), SAMPLES))
     assert text.startswith(
-        '2 of 3 classes: hydrant: 0.2 % of the pixels, in 12 images. pole: 3 px wide'
+        '2 of 3 classes: hydrant: 0.2 % of the pixels, in 1 image. pole: 3 px wide'
     )
     assert 'narrower than a cell' in text and 'in 64 training samples' in text
 

@@ -131,12 +131,12 @@ def test_reasons_in_a_balanced_data_set():
     first = np.where(random.random(120) < 0.6, labels, (labels + 1) % 3)
     second = np.where(random.random(120) < 0.7, labels, (labels + 1) % 3)
     found = reasons(labels, first, second)
-    assert found.pop(('lowest recall', '')) == 'a minimum'
+    assert found.pop(('lowest recall', '')) == 'it is a minimum'
     assert not any(found.values())
     second[labels == 2] = [0] * 36 + [2] * 4
     found = reasons(labels, first, second)
     for mean in ('gmean', 'hmean'):
-        assert found[f'{mean} recall', ''] == 'a class is recalled in 4 images'
+        assert found[f'{mean} recall', ''] == 'a class is recalled in only 4 images'
     assert not found['mean recall', ''] and not found['recall', 'c']
 
 
@@ -150,7 +150,7 @@ def test_reasons_where_a_class_is_rare():
     found = reasons(labels, first, second, groups=dict(many=[0, 1], few=[2]))
     assert not found['top1', ''] and not found['many', ''] and not found['recall', 'c']
     for score in ('few', 'mean recall'):
-        assert found[score, ''] == 'a class is in 12 images'
+        assert found[score, ''] == 'a class is in only 12 images'
 
 
 def test_reasons_in_segmentation():
@@ -168,7 +168,39 @@ def test_reasons_in_segmentation():
     for kind, mean in (('IoU', 'mIoU'), ('Acc', 'mAcc'), ('precision', 'mean precision')):
         assert found[kind, 'a'] == ''
         assert found[kind, 'b'] == 'only 2 images decide'
-        assert found[mean, ''] == 'a class is in 7 images'
+        assert found[mean, ''] == 'a class is in only 7 images'
+
+
+@pytest.mark.parametrize(
+    ('number', 'reason'),
+    [
+        (0, 'no image makes a difference'),
+        (1, 'only 1 image decides'),
+        (2, 'only 2 images decide'),
+    ],
+)
+def test_few_images_decide(number, reason):
+    areas = np.full((40, 3, 2), 10)
+    other = areas.copy()
+    other[:number, 0, 1] = 5
+    runs = dict(
+        a=ImageTotals.of_areas(['a', 'b'], areas), b=ImageTotals.of_areas(['a', 'b'], other)
+    )
+    found = by_key(compare(runs, resamples=300))['IoU', 'b'].differences[0].no_interval
+    assert found == reason
+
+
+def test_a_class_is_never_predicted():
+    areas = np.full((40, 3, 2), 10)
+    areas[:, 1] += np.arange(40)[:, None]
+    never = areas.copy()
+    never[:, :2, 1] = 0
+    runs = dict(
+        a=ImageTotals.of_areas(['a', 'b'], never), b=ImageTotals.of_areas(['a', 'b'], areas)
+    )
+    rows = by_key(compare(runs, resamples=300))
+    found = {mean: rows[mean, ''].differences[0].no_interval for mean in ('mIoU', 'mean precision')}
+    assert found == {'mIoU': '', 'mean precision': 'a class is predicted in no image'}
 
 
 def test_class_without_images():
@@ -185,7 +217,7 @@ def test_biased_resamples():
     first = labels.copy()
     second = np.where(np.arange(24 * 300) % 2, labels, (labels + 1) % 300)
     found = reasons(labels, first, second, [*map(str, range(300))])
-    assert found['hmean recall', ''] == 'biased resamples'
+    assert found['hmean recall', ''] == 'the resamples are biased'
     assert found['mean recall', ''] == ''
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from mmseg_recall.evaluation import ImageTotals, RunResults, compare
 from mmseg_recall.evaluation.label_maps import read_label_maps
-from mmseg_recall.evaluation.predictions import decode_labels
+from mmseg_recall.evaluation.predictions import Examples, decode_labels, encode_image
 from mmseg_recall.visualization import write_page
 
 playwright = pytest.importorskip('playwright.sync_api', reason="pip install -e '.[browser]'")
@@ -94,15 +94,18 @@ def species(tmp_path_factory):
     size, rng = 300, np.random.default_rng(0)
     counts = np.maximum(2, 1000 // np.arange(1, size + 1))
     labels = np.arange(size).repeat(3)
-    runs = {}
+    runs, grey = {}, encode_image(np.full((8, 8, 3), 90), (8, 8))
     for name, share in (('CE', 0.4), ('Recall', 0.7)):
         predicted = np.where(rng.random(len(labels)) < share, labels, rng.integers(0, size, 900))
         totals = ImageTotals.of_labels([f'species {n}' for n in range(size)], labels, predicted)
         pairs = np.stack([np.arange(900), labels, predicted, np.ones_like(labels)], 1)
-        runs[name] = RunResults(tmp_path_factory.mktemp(name), None, totals, pairs=pairs)
-    comparison = compare({name: run.totals for name, run in runs.items()}, resamples=50)
+        examples = Examples(list(range(300)), [grey] * 300)
+        folder = tmp_path_factory.mktemp(name)
+        run = RunResults(folder, None, totals, pairs=pairs, examples=examples)
+        runs[name] = [run] * (2 if name == 'Recall' else 1)
+    comparison = compare({name: run.totals for name, (run, *_) in runs.items()}, resamples=50)
     path = tmp_path_factory.mktemp('species') / 'index.html'
-    return write_page(comparison, {name: [run] for name, run in runs.items()}, path, counts)
+    return write_page(comparison, runs, path, counts)
 
 
 def shown_classes(page):
@@ -158,10 +161,13 @@ def test_sort_search_and_filter(visit, streets):
     page.locator('#search').fill('R')  # of any case
     assert {CLASSES[label] for label in shown_classes(page)} == {c for c in CLASSES if 'r' in c}
     page.locator('#search').fill('nothing')
-    assert page.locator('#page').inner_text() == 'No class has this name.'
+    assert page.locator('#page').inner_text() == 'No class matches.'
     page.locator('#search').fill('')
     page.locator('#group').select_option('most frequent third')
     assert set(shown_classes(page)) == {0, 1}
+    assert page.locator('#page').inner_text() == '2 classes'
+    page.locator('#search').fill('car')
+    assert page.locator('#page').inner_text() == '1 class'
 
 
 def test_a_cell_of_the_matrix_leads_to_its_images(visit, streets):
@@ -262,14 +268,66 @@ def test_nothing_is_cut_off_on_a_phone(visit, request, kind, scheme):
     assert all(cell.is_visible() for cell in shown.all())
 
 
-@pytest.mark.parametrize(('kind', 'scheme'), [('streets', 'light'), ('species', 'dark')])
-def test_contrast_labels_and_roles(visit, request, kind, scheme):
+def test_sentences_about_the_images(visit, streets, species):
+    page = visit(streets[0])
+    note = page.locator('#images-note')
+    assert note.inner_text() == (
+        '8 images, those that changed the most first. The page has all validation images.'
+    )
+    page.locator('#class').select_option(label='pole')
+    assert note.inner_text().startswith(
+        'All 8 images in this page have pole as truth or prediction, those that changed the '
+        'most first.'
+    )
+    page = visit(species)
+    note = page.locator('#images-note')
+    assert note.inner_text() == (
+        '48 images, those that changed the most first. The page has those of 900 validation images '
+        'that changed the most in one class or another, so they do not show the average. '
+        'Predictions are those of Recall: Recall0, the first of 2 trainings.'
+    )
+    named = page.evaluate('data.images.map(image => image.pairs[0].slice(0, 2))')
+    images = [sum(label in pair for pair in named) for label in range(300)]
+    for number, start in ((0, 'None'), (1, '1')):
+        label = images.index(number)
+        page.locator('#class').select_option(str(label))
+        expected = (
+            f'{start} of the 48 images in this page has species {label} as truth or prediction'
+        )
+        assert note.inner_text().startswith(f'{expected}. ')
+    assert 'the mean over the trainings of a run' in page.locator('#matrix caption').inner_text()
+
+
+@pytest.mark.parametrize('kind', ['streets', 'species'])
+@pytest.mark.parametrize('scheme', ['light', 'dark'])
+@pytest.mark.parametrize('width', [1280, 390])
+def test_contrast_labels_and_roles(visit, request, kind, scheme, width):
     axe = pytest.importorskip('axe_playwright_python.sync_playwright')
     content = request.getfixturevalue(kind)
-    page = visit(content[0] if kind == 'streets' else content, scheme=scheme)
-    page.locator('#class').select_option(index=3)
+    page = visit(content[0] if kind == 'streets' else content, width, scheme)
+    page.evaluate('document.querySelectorAll("details").forEach(d => d.open = true)')
+    if width > 390:  # else as the page is opened, with all of its images
+        page.locator('#class').select_option('3')
     found = axe.Axe().run(page).response['violations']
     assert [(v['id'], [node['html'][:120] for node in v['nodes'][:3]]) for v in found] == []
+
+
+def test_of_one_run_the_worst_images_come_first(visit, streets, tmp_path):
+    path, _, maps = streets
+    folder = path.parent
+    run = read_label_maps(folder / 'a', folder / 't', CLASSES, folder / 'images')
+    page = visit(write_page(compare({'CE': run.totals}), {'CE': [run]}, tmp_path / 'index.html'))
+    errors = [
+        int(((predicted != truth) & (truth != 255)).sum())
+        for predicted, truth in zip(maps[RUNS[0]], maps['truth'])
+    ]
+    shown = [int(b.get_attribute('data-index')) for b in page.locator('#strip button').all()]
+    assert shown == sorted(range(IMAGES), key=lambda index: (-errors[index], index))
+    assert (
+        page.locator('#images-note')
+        .inner_text()
+        .startswith('8 images, those with the most errors first.')
+    )
 
 
 def test_label_maps_are_embedded_as_they_are(streets):

@@ -223,7 +223,7 @@ def recall_weights(runs: dict[str, RunResults], folder: Path) -> None:
             weights = read_scalars(run.folder, 'recall_weight/')
         except MissingInputError:  # trained without LocalVisBackend
             continue
-        if weights:
+        if max(map(len, weights.values()), default=0) > 1:  # a band needs two steps
             shares = run.totals.shares()
             shares = shares if set(weights) <= set(shares) else None
             number += 1

@@ -16,8 +16,11 @@ from torch import nn
 
 from ...losses.base import BaseLoss
 
-#: Heads of MMSegmentation and MMPretrain whose losses are not of one class per position.
+MASKS = 'its labels are of masks, not of pixels'
+#: Heads whose losses are not of one class per position. MMDetection's MaskFormerHead is the base
+#: of MMSegmentation's and of Mask2Former's.
 OTHER_TARGETS = dict(
+    MaskFormerHead=MASKS,
     STDCHead='its labels are edges, not classes',
     MultiLabelClsHead='an image has several labels',
     MultiLabelLinearClsHead='an image has several labels',

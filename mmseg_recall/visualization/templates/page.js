@@ -44,6 +44,9 @@ function choices(fieldset, name, entries, chosen, act) {
 }
 
 const number = (value) => value.toLocaleString('en', {maximumFractionDigits: 2});
+const counted = (amount, one, many = `${one}s`) => `${number(amount)} ${amount === 1 ? one : many}`;
+const inWords = (label) =>
+  (/^\d+$/.test(data.classes[label]) ? `class ${data.classes[label]}` : data.classes[label]);
 const other = () => data.runs[state.other];
 const runColour = (index) => `var(--run${index % 6})`;
 const difference = (score, label) =>
@@ -164,10 +167,10 @@ function drawTable() {
     }));
   document.querySelector('#table caption').textContent =
     `Scores of each class in percent${state.other ? `, ${first} → ${other()}` : ''}. ` +
-    'A class’s name chooses it for the confusion and the images below.';
-  byId('page').textContent = shown.length
-    ? `${start + 1} to ${Math.min(shown.length, start + PAGE_ROWS)} of ${shown.length} classes`
-    : 'No class has this name.';
+    'Click a class to see what it becomes, and its images, below.';
+  byId('page').textContent = (pages > 1
+    ? `${start + 1} to ${Math.min(shown.length, start + PAGE_ROWS)} of ` : '') +
+    (shown.length ? counted(shown.length, 'class', 'classes') : 'No class matches.');
   byId('previous').hidden = byId('next').hidden = pages < 2;
   byId('previous').disabled = state.page === 0;
   byId('next').disabled = state.page === pages - 1;
@@ -265,31 +268,34 @@ function drawMatrix() {
         button.addEventListener('click', () => chooseCell(truth, predicted));
         return make('td', {}, button);
       }))));
-  const what = {first, other: other(), difference: `${other()} less ${first}`}[state.mode];
+  const what = {first, other: other(), difference: `${other()} minus ${first}`}[state.mode];
+  const mean = data.shownTraining.some(Boolean) ? ', the mean over the trainings of a run' : '';
   document.querySelector('#matrix caption').textContent =
-    `Rows: true class; columns: prediction; in percent of the true class (${what}).`;
+    `Rows: true class; columns: prediction; in percent of the true class (${what}${mean}).`;
   byId('confusion-note').textContent = (all.length > MATRIX_CLASSES
     ? `The chosen class and up to ${MATRIX_CLASSES - 1} classes it is confused with. ` : '') +
     (state.mode === 'difference'
-      ? 'Blue is better (more on the diagonal, less beside it), orange is worse. ' : '') +
-    'Arrow keys go from cell to cell.';
+      ? 'Blue is better (more on the diagonal, less off it), orange is worse. '
+      : 'Blue: predicted as it is; orange: taken for another class. ') +
+    'Arrow keys move from cell to cell.';
   drawBecomes();
 }
 
 function cellText(truth, predicted) {
   const parts = [...new Set([0, state.other])].map((run) =>
     `${share(truth, predicted, run).toFixed(2)} % (${data.runs[run]})`);
-  return `${data.classes[truth]} predicted as ${data.classes[predicted]}: ${parts.join(' → ')}`;
+  return `${inWords(truth)} predicted as ${inWords(predicted)}: ${parts.join(' → ')}`;
 }
 
 /** What the chosen class becomes, as a list: the row of the matrix that a phone can show. */
 function drawBecomes() {
   const table = byId('becomes');
-  table.hidden = state.label === null;
+  table.hidden = state.label === null || !rows[state.label].size;
   if (table.hidden) return;
   const runs = [...new Set([0, state.other])];
   table.querySelector('caption').textContent =
-    `What ${data.classes[state.label]} becomes, in percent (the ten largest)`;
+    `What ${inWords(state.label)} becomes, in percent${rows[state.label].size > 10
+      ? ': the ten largest parts' : ''}`;
   table.querySelector('thead').replaceChildren(make('tr', {},
     ...['predicted as', ...runs.map((run) => data.runs[run])].map((text) =>
       make('th', {scope: 'col'}, text))));
@@ -352,17 +358,18 @@ function totals(image, label) {
 const pairCounts = (image, [truth, predicted]) =>
   (image.pairs.find(([t, p]) => t === truth && p === predicted) || [0, 0, ...none]).slice(2);
 
-/** How much better an image became: correct positions less the wrong ones. */
-function gain(image) {
+/** How much an image changed, in correct positions less wrong ones; of one run, its errors. */
+function interest(image) {
   const sums = totals(image, state.label);
   const value = ({correct, missed, wrong}) => correct - missed - wrong;
-  return state.other ? value(sums[state.other]) - value(sums[0]) : value(sums[0]);
+  return state.other ? Math.abs(value(sums[state.other]) - value(sums[0]))
+    : sums[0].missed + sums[0].wrong;
 }
 
 /** The images of the chosen cell or class, those that changed the most first. */
 function rankedImages() {
   let images = data.images;
-  let weight = (image) => Math.abs(gain(image));
+  let weight = interest;
   if (state.cell) {
     images = images.filter((image) => pairCounts(image, state.cell)
       .some((count, run) => count && (run === 0 || run === state.other)));
@@ -395,31 +402,47 @@ function caption(image) {
   }
   if (state.cell) {
     const counts = pairCounts(image, state.cell);
-    return [make('span', {}, [...new Set([0, state.other])].map((run) =>
-      number(counts[run])).join(' → ') + ' pixels')];
+    return [make('span', {}, state.other
+      ? `${number(counts[0])} → ${number(counts[state.other])} pixels`
+      : counted(counts[0], 'pixel'))];
   }
   const percent = ({correct, missed, wrong}) => 100 * correct / (correct + missed + wrong);
   const sums = totals(image, state.label);
   const values = [...new Set([0, state.other])].map((run) => percent(sums[run]));
-  const text = `${state.label === null ? '% correct' : 'IoU'} ` + values.map((value) =>
-    (Number.isNaN(value) ? '-' : value.toFixed(1))).join(' → ');
+  const text = `${state.label === null ? 'correct' : 'IoU'}: ` + values.map((value) =>
+    (Number.isNaN(value) ? '-' : value.toFixed(1))).join(' → ') + ' %';
   return [make('span', {class: kind(values.at(-1) - values[0])}, text)];
 }
 
 let current = []; // the images shown, in their order
 
+/** Which images are shown, in which order, and how those of the page were chosen. */
+function imagesNote() {
+  const total = counted(data.images.length, 'image'), shown = current.length;
+  const what = state.cell
+    ? `${inWords(state.cell[0])} predicted as ${inWords(state.cell[1])}`
+    : state.label === null ? '' : `${inWords(state.label)} as truth or prediction`;
+  const order = state.cell && (state.mode !== 'difference' || !state.other)
+    ? 'with the most of it' : state.other ? 'that changed the most' : 'with the most errors';
+  const part = shown > 1 && shown === data.images.length ? `All ${total}`
+    : `${shown || 'None'} of the ${total}`;
+  const which = what ? `${part} in this page ${shown > 1 ? 'have' : 'has'} ${what}` : total;
+  const choice = data.images.length < data.numImages
+    ? `The page has those of ${number(data.numImages)} validation images that ` +
+      `${state.other ? 'changed the most' : 'have the most errors'} in one class or another, so ` +
+      'they do not show the average.'
+    : 'The page has all validation images.';
+  const trainings = data.runs.map((run, index) => [run, data.shownTraining[index]])
+    .filter(([, training]) => training).map((pair) => pair.join(': '));
+  return `${which}${shown > 1 ? `, those ${order} first` : ''}. ${choice}` +
+    (trainings.length ? ` Predictions are those of ${trainings.join('; ')}.` : '');
+}
+
 function drawImages() {
   byId('images').hidden = !data.images.length;
   if (!data.images.length) return;
   current = rankedImages();
-  const about = state.cell
-    ? ` with ${data.classes[state.cell[0]]} predicted as ${data.classes[state.cell[1]]}`
-    : state.label === null ? '' : ` with ${data.classes[state.label]}, true or predicted`;
-  const most = state.other ? 'changed the most' : 'have the most errors';
-  byId('images-note').textContent =
-    `${current.length} of the ${data.images.length} images in this page${about}, those that ` +
-    `${most} first. They were chosen from ${data.numImages} validation images because they ` +
-    `${most} in one class or another, so they do not show the average.`;
+  byId('images-note').textContent = imagesNote();
   state.image = Math.min(state.image, Math.max(0, current.length - 1));
   byId('strip').replaceChildren(...current.map((image, index) => {
     const picture = make('img', {src: source('jpeg', image.image), loading: 'lazy',
@@ -505,7 +528,9 @@ async function drawImage() {
   canvas.width = photo.width;
   canvas.height = photo.height;
   canvas.getContext('2d').putImageData(photo, 0, 0);
-  const what = shownRun === null ? 'truth' : `prediction of ${data.runs[shownRun]}`;
+  const training = data.shownTraining[shownRun];
+  const what = shownRun === null ? 'truth'
+    : `prediction of ${data.runs[shownRun]}${training ? ` (${training})` : ''}`;
   canvas.dataset.image = image.index;
   canvas.setAttribute('aria-label', `Validation image ${image.index}, ${what}`);
   const notes = [`Image ${image.index}: ${what}. `];
@@ -605,7 +630,7 @@ function drawCharts() {
         colour: name === chosen ? 'var(--gain)' : chosen === null ? runColour(index + 1)
           : 'var(--run0)'})).sort((a, b) => b.faint - a.faint);
     charts.push(chart(`Recall weights of ${run}`, 'iteration', lines, {key: lines.length <= 5,
-      note: '1 - recall of each class in training, divided by the sum over the classes' +
+      note: '1 - recall of each class in the training batches' +
         (chosen === null ? '; choose a class to see its line.'
           : chosen in curves ? `; ${chosen} in blue.` : `; ${chosen} has no line here.`)}));
   }
