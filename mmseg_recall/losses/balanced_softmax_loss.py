@@ -79,9 +79,11 @@ class BalancedSoftmaxLoss(OneVsAllMixin, ClassWeightMixin, ClassCountsLoss):
 
     def options(self, num_classes: int, device: torch.device) -> dict:
         counts = self.counts_for(num_classes, device)
-        shift = counts.log()
         if self.base == 'sigmoid':
-            shift = shift - (counts.sum() - counts).log() + math.log(num_classes - 1)
+            shift = counts.log() - (counts.sum() - counts).log() + math.log(len(counts) - 1)
+        else:
+            # Relative to a class of mean frequency, which background is shifted as: not at all.
+            shift = self.with_background((counts / counts.mean()).log(), 0)
         return dict(class_bias=self.tau * shift)
 
     def from_totals(self, totals: ClassTotals, count: Count) -> tuple[Tensor, dict]:

@@ -66,10 +66,11 @@ class ClassCountsLoss(ClassTotalsLoss):
                 'the classes when it starts if custom_hooks has '
                 "dict(type='ClassCountsHook'); elsewhere call set_class_counts or load a checkpoint"
             )
-        if len(self.class_counts) != num_classes:
+        if len(self.class_counts) != num_classes - self.background:
             raise ValueError(
                 f'class_counts has {len(self.class_counts)} numbers, but logits have '
-                f'C={num_classes} classes'
+                f'C={num_classes - self.background} classes'
+                f'{" and background" if self.background else ""}'
             )
         self.class_counts = self.class_counts.to(device)
         return self.class_counts

@@ -85,7 +85,7 @@ class MetaReweighter(MetaHook):
         return super().gradient(runner, batch, meta_batch)
 
     def weight(self, runner, learned: Tensor, target: Tensor) -> Tensor:
-        return _weights(learned)[target]
+        return self.loss.with_background(_weights(learned), 1)[target]
 
     def apply(self, learned: Tensor) -> None:
         self.loss.set_class_weight(_weights(learned), normalize=False)  # 1 on average already

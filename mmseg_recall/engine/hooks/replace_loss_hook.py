@@ -126,6 +126,8 @@ def replace_losses(
         if old not in built:  # heads may share a loss
             built[old] = _build(loss, old, model)
         new = built[old]
+        if hasattr(head, 'custom_cls_channels'):  # a box head of MMDetection's
+            _serve_box_head(new, head)
         owner, _, key = name.rpartition('.')
         setattr(model.get_submodule(owner), key, new)
         rows.append((name, type(old).__name__, type(new).__name__, _what_ended(old)))
@@ -192,6 +194,18 @@ def _build(loss: dict, old: nn.Module, model: nn.Module) -> nn.Module:
         new.ignore_index = getattr(old, 'ignore_label', getattr(old, 'ignore_index', None))
     device = next(model.parameters(), torch.empty(0)).device
     return new.train(old.training).to(device)
+
+
+def _serve_box_head(new: nn.Module, head: nn.Module) -> None:
+    """Ask the new loss what the head would have asked it when it was built."""
+    outputs = next(head.fc_cls.parameters()).shape[0]
+    if isinstance(new, BaseLoss) and new.get_cls_channels(head.num_classes) != outputs:
+        raise ValueError(
+            f'the classifier of {type(head).__name__} has {outputs} outputs, one for background '
+            f'too, but {type(new).__name__} with a sigmoid for each class needs '
+            f'{head.num_classes}: give the head this loss in the config, '
+            'bbox_head=dict(loss_cls=...)'
+        )
 
 
 def _what_ended(old: nn.Module) -> str:
