@@ -112,8 +112,8 @@ def images_of_classes(dataset) -> dict[int, Tensor]:
         listed = listed_labels(info)
         if listed is None:
             raise TypeError(
-                f'dataset must give a gt_label (or instances) for every image, but that of {index} '
-                f'in {type(dataset).__name__} has {sorted(info)}'
+                'dataset must give a gt_label for every image (or instances, as in MMDetection), '
+                f'but that of {index} in {type(dataset).__name__} has {sorted(info)}'
             )
         of_image = np.unique(listed).tolist()
         labels += of_image
