@@ -14,6 +14,7 @@ from mmengine.runner.utils import set_random_seed
 from rich.progress import track
 from torch import nn
 
+from ..datasets.annotation_file import annotation_files, check_annotation_file
 from ..datasets.class_counts import (
     IGNORED,
     NUM_WORKERS,
@@ -34,7 +35,8 @@ def build_training_set(cfg: Config):
     """The dataset that a config trains on.
 
     Raises:
-        InputError: If the config has none, or its files cannot be found.
+        InputError: If the config has none, its files cannot be found, or an annotation file for
+            MMDetection is wrong.
     """
     if not cfg.get('train_dataloader'):
         raise InputError(f'{cfg.filename} must have a train_dataloader, but has none')
@@ -47,6 +49,11 @@ def build_training_set(cfg: Config):
             'data_prefix and ann_file of train_dataloader.dataset; relative paths start at the '
             'working directory'
         ) from error
+    except KeyError:  # of an annotation that MMDetection does not name
+        if cfg.get('default_scope') == 'mmdet':
+            for path in annotation_files(cfg.train_dataloader.dataset):
+                check_annotation_file(path)
+        raise
 
 
 def count_training_set(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import os
+from collections.abc import Iterator
 from numbers import Real
 
 from ..files import InputError, reading
@@ -58,6 +60,16 @@ def check_annotation_file(path: str, **fileio) -> None:
         if wrong:
             name = annotation.get('id', f'at {index}')
             raise InputError(f'{path}: annotation {name} {wrong}')
+
+
+def annotation_files(dataset: dict) -> Iterator[str]:
+    """The files that the config of a dataset, or of wrappers around some, names."""
+    if dataset.get('ann_file'):
+        yield os.path.join(dataset.get('data_root') or '', dataset['ann_file'])
+    inner = dataset.get('datasets') or [dataset.get('dataset') or {}]
+    for part in inner:
+        if part:
+            yield from annotation_files(part)
 
 
 def _what_is_wrong(annotation: dict, images: set, categories: set) -> str:

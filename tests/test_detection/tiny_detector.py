@@ -21,9 +21,7 @@ def annotations(labels=LABELS, names=NAMES):
     for image, of_image in enumerate(labels):
         name = f'val/{image}.png'
         entry = dict(id=image + 1, file_name=name, coco_url=name, width=SIZE, height=SIZE)
-        content['images'].append(
-            dict(entry, neg_category_ids=[], not_exhaustive_category_ids=[])
-        )
+        content['images'].append(dict(entry, neg_category_ids=[], not_exhaustive_category_ids=[]))
         for place, label in enumerate(of_image):
             x, y, w, h = 8.0 * place, 4.0 * label, 8.0, 16.0
             content['annotations'].append(
@@ -148,7 +146,9 @@ def model_config(loss_cls, **bbox_head):
                 loss_mask=dict(type='CrossEntropyLoss', use_mask=True),
             ),
         ),
-        train_cfg=dict(rpn=train, rpn_proposal=proposals, rcnn=dict(train, sampler=sampler, mask_size=8)),
+        train_cfg=dict(
+            rpn=train, rpn_proposal=proposals, rcnn=dict(train, sampler=sampler, mask_size=8)
+        ),
         test_cfg=dict(
             rpn=proposals,
             rcnn=dict(
