@@ -49,7 +49,7 @@ def build_training_set(cfg: Config):
             'data_prefix and ann_file of train_dataloader.dataset; relative paths start at the '
             'working directory'
         ) from error
-    except KeyError:  # of an annotation that MMDetection does not name
+    except (KeyError, TypeError, ValueError):  # of an annotation that MMDetection does not name
         if cfg.get('default_scope') == 'mmdet':
             for path in annotation_files(cfg.train_dataloader.dataset):
                 check_annotation_file(path)
