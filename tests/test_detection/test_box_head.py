@@ -85,7 +85,9 @@ def ldam(z):
     losses = []
     for row, y in zip(z, LABELS):
         margin = 0.5 * (COUNTS[y] / min(COUNTS)) ** -0.25 if y < C else 0
-        losses.append(-log_p(3 * torch.stack([row[j] - margin * (j == y) for j in range(C + 1)]))[y])
+        losses.append(
+            -log_p(3 * torch.stack([row[j] - margin * (j == y) for j in range(C + 1)]))[y]
+        )
     return mean(losses)
 
 
