@@ -131,12 +131,13 @@ class BaseLoss(BoxHeadMixin):
             weight: A weight for each position, as MMSegmentation's pixel samplers pass; positions
                 of weight 0 do not count.
             avg_factor: What a mean over valid positions divides by instead of their number, as
-                MMPretrain passes.
+                MMPretrain and MMDetection pass.
             ignore_index: Label that does not count; default: the constructor's.
             align_corners: Passed on to the bilinear upsampling of logits of a lower resolution.
             reduction_override: ``None`` or ``'mean'``: the loss; ``'none'``: the loss of each
                 position, whose mean over the valid ones is the loss, as MMSegmentation's
-                ``OHEMPixelSampler`` asks for. State does not move then.
+                ``OHEMPixelSampler`` and MMDetection's ``OHEMSampler`` ask for. State does not move
+                then.
 
         Returns:
             A scalar in float32 or better; with ``'none'`` the shape of ``target``.

@@ -18,6 +18,7 @@ class ClassCountsLoss(ClassTotalsLoss):
     Args:
         class_counts: C positive numbers, the path of a ``.json``, ``.npy`` or ``.txt`` file, or
             ``'auto'``: counted from the training set when training starts (``ClassCountsHook``).
+            In MMDetection's box heads of the C classes alone, without background.
         min_count: Counts below it are raised to it; without it a class that has no sample is an
             error.
         **kwargs: See :class:`ClassTotalsLoss`.

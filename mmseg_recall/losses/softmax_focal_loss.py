@@ -18,7 +18,8 @@ class SoftmaxFocalLoss(ClassWeightMixin):
 
     Args:
         gamma: The focusing parameter, at least 0; 0 is cross entropy.
-        alpha: C factors, one for each class; ``None`` for none.
+        alpha: C factors, one for each class; ``None`` for none. Background of MMDetection's box heads
+            has 1.
         **kwargs: See :class:`ClassTotalsLoss`.
 
     Raises:

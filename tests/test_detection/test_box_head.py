@@ -40,7 +40,7 @@ def class_balanced(beta):
 
 def mean(losses):
     """Over the boxes that count: what MMDetection gives as avg_factor."""
-    return sum(w * l for w, l in zip(WEIGHTS, losses)) / sum(w > 0 for w in WEIGHTS)
+    return sum(w * loss for w, loss in zip(WEIGHTS, losses)) / sum(w > 0 for w in WEIGHTS)
 
 
 def log_p(z, shift=(0,) * (C + 1)):
@@ -249,7 +249,7 @@ def test_class_weights_leave_background(base):
         losses = [-log_p(row)[y] for row, y in zip(logits, LABELS)]
     else:
         losses = [one_vs_all(row, y) for row, y in zip(logits, LABELS)]
-    weighted = mean([[1, 2, 3, 4, 1][y] * l for y, l in zip(LABELS, losses)])
+    weighted = mean([[1, 2, 3, 4, 1][y] * loss for y, loss in zip(LABELS, losses)])
     torch.testing.assert_close(loss_of(head, logits)['loss_cls'], weighted, **FLOAT64)
 
 

@@ -45,7 +45,9 @@ class MetaHook(Hook):
     Only the classifier takes the inner step: the features before it come from a forward pass
     without gradient, as in training (batch statistics, dropout), that moves no buffer and no state
     of the random numbers. The resolution is that of the classifier's output, labels of a higher
-    one are sampled down to it (nearest).
+    one are sampled down to it (nearest). MMDetection's box heads classify boxes that are sampled on
+    the way to the loss: there the pass is that of the training, which draws the same boxes, up to
+    the loss of the classifier.
 
     Args:
         meta_batch_size: Images of a meta batch, of each process. Default: the training's batch.

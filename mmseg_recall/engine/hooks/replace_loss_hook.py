@@ -38,7 +38,8 @@ class ReplaceLossHook(Hook):
     that is not the default of its type: heads may look for a name that a config chose. Otherwise
     the log has the new loss's own name; MMSegmentation adds up losses of one head and name. Class
     weights of the old loss end with it. One table in the log says what was replaced, and what not
-    and why: losses of edges, masks, several labels, or a sigmoid for each class stay. Of soft
+    and why: losses of edges, masks, several labels, or a sigmoid for each class stay; of Mask R-CNN
+    that of the box head's classes is replaced, those of proposals, boxes and masks are not. Of soft
     labels (label smoothing, Mixup) only those are replaced for which the new loss has a meaning
     (``BalancedSoftmaxLoss``, ``SoftmaxFocalLoss``, ``LDAMLoss``); MMPretrain's ``LabelSmoothLoss``
     goes on to smooth them.
@@ -55,7 +56,9 @@ class ReplaceLossHook(Hook):
     Raises:
         TypeError: If ``loss`` is not a config, or ``replace`` no list of names.
         ValueError: If ``replace`` is empty, if the new loss has parameters (the optimizer is built
-            earlier), or, when training starts, if nothing could be replaced.
+            earlier), if it has a sigmoid for each class and the old one, in a box head, has not
+            (the classifier has other outputs then), or, when training starts, if nothing could be
+            replaced.
 
     Examples:
         >>> hook = dict(type='ReplaceLossHook', loss=dict(type='RecallLoss'))
