@@ -18,8 +18,8 @@ class SoftmaxFocalLoss(ClassWeightMixin):
 
     Args:
         gamma: The focusing parameter, at least 0; 0 is cross entropy.
-        alpha: C factors, one for each class; ``None`` for none. Background of MMDetection's box heads
-            has 1.
+        alpha: C factors, one for each class; ``None`` for none. In MMDetection's box heads
+            background has 1.
         **kwargs: See :class:`ClassTotalsLoss`.
 
     Raises:
