@@ -13,6 +13,11 @@ from ..files import InputError, reading
 EXPECTED = 'annotations in the format of COCO or LVIS'
 
 
+def reads_boxes(dataset) -> bool:
+    """Whether it is MMDetection's ``CocoDataset`` (or LVIS's): not panoptic segments."""
+    return getattr(getattr(dataset, 'COCOAPI', None), '__name__', None) == 'COCO'
+
+
 def check_annotations(dataset, names: list[str]) -> None:
     """Stop at what MMDetection would not train on as it stands, or not under its name.
 

@@ -17,7 +17,7 @@ from rich.progress import track
 from torch.utils.data import DataLoader, Dataset
 
 from ..files import InputError, read_or_rebuild, reading, written_whole
-from .annotation_file import check_annotations
+from .annotation_file import check_annotations, reads_boxes
 
 NUM_WORKERS = min(8, os.cpu_count() or 1)
 IGNORED = 255
@@ -122,7 +122,7 @@ def count_classes(
     parts = _parts(dataset)
     names = _names(parts[0], num_classes)
     for part in parts:
-        if hasattr(part, 'cat_ids') and hasattr(part, 'ann_file'):
+        if reads_boxes(part):
             check_annotations(part, names)
     totals = np.zeros((2, len(names)), np.int64)
     for part in parts:
