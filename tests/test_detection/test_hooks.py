@@ -142,7 +142,11 @@ def test_meta_sampler_is_not_for_boxes(tmp_path, data):
 
 def test_replaced_losses(tmp_path, data):
     """That of the classes alone; it knows of background then."""
-    hooks = [dict(type='ReplaceLossHook'), dict(type='RecallWeightsHook', interval=1)]
+    hooks = [
+        dict(type='ReplaceLossHook'),
+        dict(type='RecallWeightsHook', interval=1),
+        dict(type='LabelCheckHook'),
+    ]
     loss = dict(type='CrossEntropyLoss', loss_weight=3.0)
     runner = build_runner(tmp_path, data, loss, custom_hooks=hooks)
     runner.train()
@@ -180,3 +184,17 @@ def test_learnable_weight_scaling(tmp_path, data):
     assert after.keys() - before.keys() == {f'{FC}.scale'}
     assert all(torch.equal(before[name], after[name]) for name in before)
     assert (after[f'{FC}.scale'] - 1).abs().max() > 0
+
+
+def test_checked_labels(tmp_path, data):
+    """Of the box head alone: that of proposals has a class of its own."""
+    hooks = [dict(type='LabelCheckHook')]
+    runner = build_runner(tmp_path / 'a', data, dict(type='RecallLoss'), custom_hooks=hooks)
+    runner.model.roi_head.bbox_head.num_classes = 2
+    message = r'roi_head.bbox_head.num_classes=2, but the training set names 3 classes: cup, fork'
+    with pytest.raises(ValueError, match=message):
+        runner.train()
+    weighted = dict(type='CrossEntropyLoss', class_weight=[1.0] * C)
+    runner = build_runner(tmp_path / 'b', data, weighted, custom_hooks=hooks)
+    with pytest.raises(ValueError, match='has 3 numbers.*and background has one too'):
+        runner.train()
