@@ -60,13 +60,15 @@ def position_one_vs_all(
         align_corners=align_corners,
     )
     with torch.autocast(logits.device.type, enabled=False):
-        # With background an output more, so that label C is valid; it has no loss of its own.
-        z = F.pad(logits.to(compute_dtype(logits)).movedim(1, -1), (0, int(background)))
-        z, valid, y, weight = flat_positions(z.movedim(-1, 1), target, options)
-        z = z[:, : logits.shape[1]]
+        z, num_classes = logits.to(compute_dtype(logits)), logits.shape[1]
+        if background:  # an output more, so that label C is valid; it has no loss of its own
+            z = torch.cat([z, torch.zeros_like(z[:, :1])], 1)
+        z, valid, y, weight = flat_positions(z, target, options)
+        z = z[:, :num_classes]
         if options.class_bias is not None:
-            z = z + along_classes(options.class_bias, z) * (y < z.shape[1])[:, None]
-        terms = _terms(torch.where(is_class(y, z.shape[1]), z, -z), gamma)
+            bias = along_classes(options.class_bias, z)
+            z = z + (bias * (y < num_classes)[:, None] if background else bias)
+        terms = _terms(torch.where(is_class(y, num_classes), z, -z), gamma)
         losses = torch.where(valid, weight * terms.sum(1), 0.0)
     return losses.view(target.shape), y.view(target.shape), valid.view(target.shape)
 
