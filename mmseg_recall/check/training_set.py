@@ -14,7 +14,7 @@ from mmengine.runner.utils import set_random_seed
 from rich.progress import track
 from torch import nn
 
-from ..datasets.annotation_file import annotation_files, check_annotation_file
+from ..datasets.annotation_file import naming_bad_annotations
 from ..datasets.class_counts import (
     IGNORED,
     NUM_WORKERS,
@@ -42,18 +42,14 @@ def build_training_set(cfg: Config):
         raise InputError(f'{cfg.filename} must have a train_dataloader, but has none')
     init_default_scope(cfg.get('default_scope', 'mmengine'))
     try:
-        return DATASETS.build(cfg.train_dataloader.dataset)
+        with naming_bad_annotations(cfg):
+            return DATASETS.build(cfg.train_dataloader.dataset)
     except (FileNotFoundError, AssertionError) as error:  # MMSegmentation asserts ann_file
         raise MissingInputError(
             f'{cfg.filename}: the training set cannot be found: {error}. Look at data_root, '
             'data_prefix and ann_file of train_dataloader.dataset; relative paths start at the '
             'working directory'
         ) from error
-    except (KeyError, TypeError, ValueError):  # of an annotation that MMDetection does not name
-        if cfg.get('default_scope') == 'mmdet':
-            for path in annotation_files(cfg.train_dataloader.dataset):
-                check_annotation_file(path)
-        raise
 
 
 def count_training_set(

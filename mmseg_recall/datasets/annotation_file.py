@@ -6,6 +6,7 @@ import json
 import math
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from numbers import Real
 
 from ..files import InputError, reading
@@ -41,16 +42,16 @@ def check_annotations(dataset, names: list[str]) -> None:
 def check_annotation_file(path: str, **fileio) -> None:
     """Stop at an annotation that MMDetection skips, or cannot read.
 
-    Of a category that the file does not list it skips them; where a box is missing it ends with a
-    ``KeyError``.
+    Of a category that the file does not list it skips them; where a box or its area is missing it
+    ends with a ``KeyError``.
 
     Args:
         path (str): The file.
         **fileio: Where the file is, as :func:`mmengine.fileio.get_text` takes it.
 
     Raises:
-        InputError: If the file cannot be read, or has an annotation without a box, or of a category
-            or image that it does not list.
+        InputError: If the file cannot be read, or has an annotation without a box or its area, or
+            of a category or image that it does not list.
     """
     from mmengine.fileio import get_text
 
@@ -65,6 +66,27 @@ def check_annotation_file(path: str, **fileio) -> None:
         if wrong:
             name = annotation.get('id', f'at {index}')
             raise InputError(f'{path}: annotation {name} {wrong}')
+
+
+@contextmanager
+def naming_bad_annotations(cfg) -> Iterator[None]:
+    """Look for a bad annotation where MMDetection ends with an error that does not name it.
+
+    Args:
+        cfg (mmengine.config.Config): The config whose training set is built in the block.
+
+    Raises:
+        InputError: In place of the error, if there is one; see :func:`check_annotation_file`.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except (KeyError, TypeError, ValueError):
+        if cfg.get('default_scope') == 'mmdet':
+            for path in annotation_files(cfg.train_dataloader.dataset):
+                check_annotation_file(path)
+        raise
 
 
 def annotation_files(dataset: dict) -> Iterator[str]:
@@ -85,6 +107,8 @@ def _what_is_wrong(annotation: dict, images: set, categories: set) -> str:
     box = annotation.get('bbox')
     if not isinstance(box, list) or len(box) != 4 or not all(map(_is_finite, box)):
         return f'must have a bbox of four numbers, [x, y, width, height], but has {box!r}'
+    if not _is_finite(annotation.get('area')):
+        return f'must have a number as its area, but has {annotation.get("area")!r}'
     return ''
 
 

@@ -8,7 +8,7 @@ from mmseg_recall.files import InputError
 GOOD = dict(
     images=[dict(id=1)],
     categories=[dict(id=7, name='cup')],
-    annotations=[dict(id=3, image_id=1, category_id=7, bbox=[0, 0, 2, 2.5])],
+    annotations=[dict(id=3, image_id=1, category_id=7, bbox=[0, 0, 2, 2.5], area=5)],
 )
 
 
@@ -33,6 +33,10 @@ def test_a_good_file(tmp_path):
         (
             dict(GOOD, annotations=[dict(image_id=1, category_id=7, bbox=[0, 0, 1, '1'])]),
             r"annotation at 0 must have a bbox of four numbers, .* but has \[0, 0, 1, '1'\]",
+        ),
+        (
+            dict(GOOD, annotations=[dict(image_id=1, category_id=7, bbox=[0, 0, 1, 1])]),
+            'annotation at 0 must have a number as its area, but has None',
         ),
     ],
 )

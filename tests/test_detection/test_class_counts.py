@@ -95,6 +95,7 @@ BAD = {
     'an image that is not listed': (dict(image_id=None), 'annotation 2 has the image_id None'),
     'no box': (dict(bbox=None), r'annotation 2 must have a bbox of four numbers.* but has None'),
     'half a box': (dict(bbox=[1, 2]), r'must have a bbox .* but has \[1, 2\]'),
+    'no area': (dict(area=None), 'must have a number as its area, but has None'),
     'a box that is nowhere': (dict(bbox=[0, 0, float('nan'), 1]), 'must have a bbox of four'),
 }
 

@@ -11,10 +11,18 @@ from mmdet.registry import MODELS
 from mmengine.config import ConfigDict
 from mmengine.registry import DefaultScope
 
+from mmseg_recall.datasets.annotation_file import naming_bad_annotations
 from mmseg_recall.engine.hooks import MetaReweighter
 from mmseg_recall.engine.hooks.replace_loss_hook import replace_losses
+from mmseg_recall.files import InputError
 from mmseg_recall.losses import RecallLoss
-from tests.test_detection.tiny_detector import NAMES, build_runner, model_config, write_data
+from tests.test_detection.tiny_detector import (
+    NAMES,
+    annotations,
+    build_runner,
+    model_config,
+    write_data,
+)
 from tests.tolerances import FLOAT64
 
 SCOPE = 'mmdet'
@@ -131,6 +139,18 @@ def test_gradient_of_the_weights(tmp_path, data, base):
     assert expected.abs().max() > 1e-8
     torch.testing.assert_close(meta_loss, expected_loss.detach(), **FLOAT64)
     torch.testing.assert_close(gradient, expected, rtol=1e-8, atol=1e-14)
+
+
+def test_bad_annotations_are_named(tmp_path):
+    """Where the training itself begins: tools/train.py."""
+    content = annotations()
+    del content['annotations'][1]['bbox']
+    runner = build_runner(tmp_path / 'a', write_data(tmp_path, content), dict(type='RecallLoss'))
+    with (
+        pytest.raises(InputError, match='train.json: annotation 2 must have a bbox'),
+        naming_bad_annotations(runner.cfg),
+    ):
+        runner.train()
 
 
 def test_meta_sampler_is_not_for_boxes(tmp_path, data):
