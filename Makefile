@@ -1,8 +1,8 @@
 # `make demo` and `make test` need make and Python 3.10 or later, nothing else.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-classification test test-openmmlab test-examples test-page lint docs \
-	docs-linkcheck benchmark clean distclean
+.PHONY: help demo demo-classification test test-openmmlab test-detection test-examples test-page \
+	lint docs docs-linkcheck benchmark clean distclean
 
 VENV := .venv
 OPENMMLAB := .venv-openmmlab
@@ -51,6 +51,10 @@ $(OPENMMLAB)/.installed: requirements/openmmlab-lock.txt setup.py
 	@$(OPENMMLAB)/bin/python -m pip install --no-build-isolation --no-deps mmcv==2.1.0
 	$(call finish,$(OPENMMLAB))
 
+$(OPENMMLAB)/.detection: requirements/detection-lock.txt $(OPENMMLAB)/.installed
+	@$(OPENMMLAB)/bin/python -m pip install --no-deps --requirement requirements/detection-lock.txt
+	@touch $@
+
 $(EXAMPLES)/.installed: requirements/examples-lock.txt setup.py
 	$(call new_venv,$(EXAMPLES),$(PYTHON_RECENT),Python 3.11 or later,PYTHON_RECENT)
 	@$(EXAMPLES)/bin/python -m pip install --requirement requirements/examples-lock.txt
@@ -79,6 +83,9 @@ test-page: $(VENV)/.installed  ## Test the comparison page in the Chromium or Ch
 
 test-openmmlab: $(OPENMMLAB)/.installed  ## Run the tests with OpenMMLab's own last releases
 	@OMP_NUM_THREADS=1 $(OPENMMLAB)/bin/python -m pytest --numprocesses 2
+
+test-detection: $(OPENMMLAB)/.detection  ## Run the tests of detection, with OpenMMLab's own last releases
+	@OMP_NUM_THREADS=1 $(OPENMMLAB)/bin/python -m pytest tests/test_detection
 
 # tests/conftest.py imports MMEngine, which this environment must not have.
 test-examples: $(EXAMPLES)/.installed  ## Run the examples for other frameworks, without any mm* package

@@ -77,6 +77,9 @@ EXTRAS = {
         'torchvision',
         *PARTS,
     ],
+    # MMDetection, with `openmmlab`: it needs mmcv's compiled operators, which OneDL's mmcv does not
+    # build against the torch it is used with.
+    'detection': ['lvis', 'mmdet>=3.3.0,<3.4'],
     # The page's tests drive the system's Chromium, or the one of `playwright install chromium`.
     'browser': ['axe-playwright-python', 'playwright'],
     # tensorboard: its backend is tested.

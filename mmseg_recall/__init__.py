@@ -15,6 +15,7 @@ register(
     packages=(
         'models.backbones',
         'models.heads',
+        'models.layers',
         'datasets',
         'datasets.samplers',
         'engine',

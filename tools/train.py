@@ -1,4 +1,4 @@
-"""Train a segmentation or classification model from a config."""
+"""Train a model from a config."""
 
 from _arguments import runner_parser
 
@@ -31,6 +31,7 @@ def scale_learning_rate(cfg):
 
 
 def train(args):
+    from mmseg_recall.datasets.annotation_file import naming_bad_annotations
     from mmseg_recall.engine.launch import (
         build_runner,
         load_config,
@@ -47,7 +48,8 @@ def train(args):
         scale_learning_rate(cfg)
     if args.no_validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
-    build_runner(cfg).train()
+    with naming_bad_annotations(cfg):
+        build_runner(cfg).train()
 
 
 def main():

@@ -79,7 +79,7 @@ class Report:
 
     Attributes:
         config (str): The file.
-        unit (str): ``'pixels'`` or ``'samples'``.
+        unit (str): ``'pixels'``, ``'samples'`` or ``'instances'``.
         num_images (int): Training images.
         batch_size (int): Images of a batch, of one process.
         classes (list[ClassRow]): By label.
@@ -148,7 +148,7 @@ def check(
         'Classes at risk': _about_risks(report, samples),
         'Recall in a batch': _about_batches(report),
         'Fixed weights': _about_fixed_weights(counts, cfg),
-        'Model': _about_model(recipe, problem),
+        'Model': _about_model(recipe, problem, counts.unit),
         'Memory': _about_memory(report, network, recipe),
         'Checkpoint': _about_mistakes(report.mistakes, counts.unit),
     }
@@ -328,7 +328,7 @@ def _about_fixed_weights(counts: ClassCounts, cfg: Config) -> Iterator[str]:
             )
 
 
-def _about_model(recipe: Recipe | None, problem: str) -> Iterator[str]:
+def _about_model(recipe: Recipe | None, problem: str, unit: str) -> Iterator[str]:
     if recipe is None:
         yield f'The model cannot be built here: {problem}'
         return
@@ -356,7 +356,7 @@ def _about_model(recipe: Recipe | None, problem: str) -> Iterator[str]:
             )
     for place, reason in recipe.stays.items():
         yield f'{place} stays: {reason}.'
-    if name == 'BalancedSoftmaxLoss' and recipe.way in ('lines', 'hook'):
+    if unit == 'samples' and name == 'BalancedSoftmaxLoss' and recipe.way in ('lines', 'hook'):
         yield (
             'It suits one classifier that is trained in one stage. RecallLoss is for the features, '
             'on which SDNHead trains a second classifier.'

@@ -14,6 +14,7 @@ from mmengine.runner.utils import set_random_seed
 from rich.progress import track
 from torch import nn
 
+from ..datasets.annotation_file import naming_bad_annotations
 from ..datasets.class_counts import (
     IGNORED,
     NUM_WORKERS,
@@ -34,13 +35,15 @@ def build_training_set(cfg: Config):
     """The dataset that a config trains on.
 
     Raises:
-        InputError: If the config has none, or its files cannot be found.
+        InputError: If the config has none, its files cannot be found, or an annotation file for
+            MMDetection is wrong.
     """
     if not cfg.get('train_dataloader'):
         raise InputError(f'{cfg.filename} must have a train_dataloader, but has none')
     init_default_scope(cfg.get('default_scope', 'mmengine'))
     try:
-        return DATASETS.build(cfg.train_dataloader.dataset)
+        with naming_bad_annotations(cfg):
+            return DATASETS.build(cfg.train_dataloader.dataset)
     except (FileNotFoundError, AssertionError) as error:  # MMSegmentation asserts ann_file
         raise MissingInputError(
             f'{cfg.filename}: the training set cannot be found: {error}. Look at data_root, '

@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -16,10 +17,13 @@ from rich.progress import track
 from torch.utils.data import DataLoader, Dataset
 
 from ..files import InputError, read_or_rebuild, reading, written_whole
+from .annotation_file import check_annotations, reads_boxes
 
 NUM_WORKERS = min(8, os.cpu_count() or 1)
 IGNORED = 255
 """MMSegmentation's label of pixels that belong to no class."""
+LISTED = dict(gt_label='samples', instances='instances')
+"""What a list of annotations has of an image, and what its labels count."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,7 @@ class ClassCounts:
 
     Attributes:
         classes (list[str]): Class names, by label.
-        unit (str): What is counted: ``'pixels'`` or ``'samples'``.
+        unit (str): What is counted: ``'pixels'``, ``'samples'`` or ``'instances'``.
         counts (list[int]): Occurrences of each class.
         images (list[int]): Images that contain the class.
         num_images (int): Images altogether.
@@ -39,6 +43,10 @@ class ClassCounts:
     counts: list[int]
     images: list[int]
     num_images: int
+
+    def numbers(self, count: Literal['occurrences', 'images']) -> list[int]:
+        """Occurrences of each class, or the images it is in."""
+        return self.images if count == 'images' else self.counts
 
     @property
     def unseen(self) -> list[str]:
@@ -72,12 +80,14 @@ def count_classes(
     ignore_index: int | None = None,
     num_workers: int = NUM_WORKERS,
 ) -> ClassCounts:
-    r"""Count :math:`n_c`, the pixels or samples of each class, in the images of a dataset.
+    r"""Count :math:`n_c`, pixels, samples or instances of each class, in the images of a dataset.
 
     Classification datasets are counted from their list of annotations; a sample of several labels
-    counts for each of them. For segmentation every label map is read, by the pipeline's transforms
-    whose names start with ``Load`` (``LoadAnnotations`` with its ``reduce_zero_label`` and
-    ``label_map``); those that load images alone, and all that follow (crops, flips), are left out.
+    counts for each of them. So are MMDetection's (COCO, LVIS), as far as they train: not the images
+    that ``filter_cfg`` removes, nor boxes that are crowds, ignored or empty. For segmentation every
+    label map is read, by the pipeline's transforms whose names start with ``Load``
+    (``LoadAnnotations`` with its ``reduce_zero_label`` and ``label_map``); those that load images
+    alone, and all that follow (crops, flips), are left out.
 
     Wrapped datasets are counted themselves: those of a ``ConcatDataset`` are summed, and a wrapper
     that repeats or mixes the images of one dataset (``RepeatDataset``, ``ClassBalancedDataset``,
@@ -95,8 +105,10 @@ def count_classes(
 
     Raises:
         InputError: A ``ValueError``, if the dataset is empty, if neither it nor ``num_classes``
-            says what the classes are, if its pipeline loads no label map, or if a label map cannot
-            be read or has a label that is no class.
+            says what the classes are, if its pipeline loads no label map, if a label map cannot
+            be read or has a label that is no class, or if an annotation file of COCO's format
+            cannot be read or has an annotation without a box, or of a category or image that it
+            does not list.
 
     Example:
         >>> from mmengine.dataset import BaseDataset, RepeatDataset
@@ -109,6 +121,9 @@ def count_classes(
     """
     parts = _parts(dataset)
     names = _names(parts[0], num_classes)
+    for part in parts:
+        if reads_boxes(part):
+            check_annotations(part, names)
     totals = np.zeros((2, len(names)), np.int64)
     for part in parts:
         ignored = _ignored(part, ignore_index)
@@ -120,8 +135,7 @@ def count_classes(
             totals[0, labels] += counts
             totals[1, labels] += 1
     counts, images = totals.tolist()
-    unit = 'samples' if _is_classification(parts[0]) else 'pixels'
-    return ClassCounts(names, unit, counts, images, sum(map(len, parts)))
+    return ClassCounts(names, _unit(parts[0]), counts, images, sum(map(len, parts)))
 
 
 def cached_class_counts(
@@ -182,12 +196,13 @@ def _names(part, num_classes: int | None) -> list[str]:
     return list(map(str, names if names is not None else range(num_classes)))
 
 
-def _is_classification(part) -> bool:
-    return 'gt_label' in part.get_data_info(0)
+def _unit(part) -> str:
+    info = part.get_data_info(0)
+    return next((unit for key, unit in LISTED.items() if key in info), 'pixels')
 
 
 def _ignored(part, ignore_index: int | None) -> int | None:
-    if _is_classification(part):
+    if _unit(part) != 'pixels':
         return None
     return getattr(part, 'ignore_index', IGNORED) if ignore_index is None else ignore_index
 
@@ -209,10 +224,9 @@ def _check(labels: np.ndarray, names: list[str], ignored: int | None, part, inde
 
 def _tallies(part, num_workers: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """For each image the labels in it, each once, and how often each occurs."""
-    if _is_classification(part):
+    if _unit(part) != 'pixels':
         for index in range(len(part)):
-            labels = np.array(part.get_data_info(index)['gt_label'], np.int64, ndmin=1)
-            yield labels, np.ones_like(labels)
+            yield np.unique(listed_labels(part.get_data_info(index)), return_counts=True)
         return
     # A generator of its own: counting must not move the training's random numbers on.
     loader = DataLoader(
@@ -227,6 +241,24 @@ def _tallies(part, num_workers: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         if isinstance(tally, InputError):
             raise tally
         yield tally
+
+
+def listed_labels(info: dict) -> np.ndarray | None:
+    """The labels that a list of annotations has for an image, those of a crowd left out.
+
+    Args:
+        info (dict): What ``get_data_info`` of a dataset gives.
+
+    Returns:
+        np.ndarray or None: int64 labels, each as often as it occurs; ``None`` for an image whose
+        labels are in a label map.
+    """
+    if 'gt_label' in info:
+        return np.array(info['gt_label'], np.int64, ndmin=1)
+    if 'instances' not in info:
+        return None
+    labels = [box['bbox_label'] for box in info['instances'] if not box.get('ignore_flag')]
+    return np.array(labels, np.int64)
 
 
 class _LabelMaps(Dataset):
@@ -303,8 +335,9 @@ def _fingerprint(dataset, num_classes: int | None, ignore_index: int | None) -> 
 
 def _annotation(info: dict) -> tuple:
     """What the labels of an image depend on."""
-    if 'gt_label' in info:
-        return tuple(np.atleast_1d(info['gt_label']).tolist())
+    labels = listed_labels(info)
+    if labels is not None:
+        return tuple(labels.tolist())
     path = _path(info)
     return path, info.get('label_map'), info.get('reduce_zero_label'), _size_and_time(path)
 

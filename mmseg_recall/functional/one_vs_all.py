@@ -17,6 +17,7 @@ def position_one_vs_all(
     *,
     gamma: float = 0.0,
     class_bias: Tensor | None = None,
+    background: bool = False,
     ignore_index: int = 255,
     position_weight: Tensor | None = None,
     align_corners: bool = False,
@@ -31,7 +32,8 @@ def position_one_vs_all(
         logits: ``(N, C)`` or ``(N, C, d1, ...)``.
         target: ``(N)`` or ``(N, d1, ...)``; of a higher resolution, logits are upsampled.
         gamma: The focusing parameter, at least 0; 0 is the sigmoid cross entropy.
-        class_bias: b, ``(C,)``, added to the logits of every position.
+        class_bias: b, ``(C,)``, added to the logits of every position but those of background.
+        background: Whether label C means none of the classes.
         ignore_index: The label of positions that do not count.
         position_weight: A weight for each position, in the shape of ``target``; positions of
             weight 0 do not count.
@@ -58,10 +60,15 @@ def position_one_vs_all(
         align_corners=align_corners,
     )
     with torch.autocast(logits.device.type, enabled=False):
-        z, valid, y, weight = flat_positions(logits.to(compute_dtype(logits)), target, options)
+        z, num_classes = logits.to(compute_dtype(logits)), logits.shape[1]
+        if background:  # an output more, so that label C is valid; it has no loss of its own
+            z = torch.cat([z, torch.zeros_like(z[:, :1])], 1)
+        z, valid, y, weight = flat_positions(z, target, options)
+        z = z[:, :num_classes]
         if options.class_bias is not None:
-            z = z + along_classes(options.class_bias, z)
-        terms = _terms(torch.where(is_class(y, z.shape[1]), z, -z), gamma)
+            bias = along_classes(options.class_bias, z)
+            z = z + (bias * (y < num_classes)[:, None] if background else bias)
+        terms = _terms(torch.where(is_class(y, num_classes), z, -z), gamma)
         losses = torch.where(valid, weight * terms.sum(1), 0.0)
     return losses.view(target.shape), y.view(target.shape), valid.view(target.shape)
 
@@ -75,7 +82,7 @@ def one_vs_all(logits: Tensor, target: Tensor, **options) -> tuple[Tensor, Tenso
         **options: Those of :func:`position_one_vs_all`.
 
     Returns:
-        The sums and the numbers of positions, both ``(C,)``.
+        The sums and the numbers of positions, both ``(C,)``, or with background ``(C + 1,)``.
 
     Examples:
         >>> import torch
@@ -84,7 +91,8 @@ def one_vs_all(logits: Tensor, target: Tensor, **options) -> tuple[Tensor, Tenso
         (tensor([2.7726, 0.0000]), tensor([2., 0.]))
     """
     losses, y, valid = position_one_vs_all(logits, target, **options)
-    zeros = torch.zeros(logits.shape[1], dtype=torch.float64, device=logits.device)
+    size = logits.shape[1] + options.get('background', False)
+    zeros = torch.zeros(size, dtype=torch.float64, device=logits.device)
     sums = zeros.index_add(0, y.flatten(), losses.flatten().double())
     support = zeros.index_add(0, y.flatten(), valid.flatten().double())
     return sums.to(losses.dtype), support.to(losses.dtype)

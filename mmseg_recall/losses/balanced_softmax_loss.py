@@ -31,8 +31,16 @@ class BalancedSoftmaxLoss(OneVsAllMixin, ClassWeightMixin, ClassCountsLoss):
 
     as far as :math:`p(x | y \ne j)` does not change with the frequencies of the other classes. The
     loss is the binary cross entropy of :math:`z_j + \tau (\hat z_j - z_j)`, summed over the C
-    terms. (The authors' code for instance segmentation leaves out :math:`\log(C - 1)`, which is
-    the same for all classes, and shifts foreground boxes alone.)
+    terms.
+
+    In MMDetection's box heads the counts are of the C classes. Background is as frequent in
+    testing as in training, so it is no part of :math:`n`. With the softmax the others are shifted
+    by :math:`\log(C n_j / n)` and background by 0: its share stays, and what is left for the
+    classes is divided as if they were equally frequent. With ``base='sigmoid'`` background boxes
+    are not shifted, as in the authors' code for instance segmentation: shifted down they would
+    hardly teach a rare class what it is not. (That code leaves out :math:`\log(C - 1)` and divides
+    image counts by the number of images, so that its shifts are below ours by about the same number
+    for all classes.)
 
     Soft targets (label smoothing, Mixup: scores :math:`t` of all classes) give the expected loss
     of a label drawn by its scores, :math:`\sum_c t_c \ell_c`: cross entropy, or binary cross
@@ -79,9 +87,11 @@ class BalancedSoftmaxLoss(OneVsAllMixin, ClassWeightMixin, ClassCountsLoss):
 
     def options(self, num_classes: int, device: torch.device) -> dict:
         counts = self.counts_for(num_classes, device)
-        shift = counts.log()
         if self.base == 'sigmoid':
-            shift = shift - (counts.sum() - counts).log() + math.log(num_classes - 1)
+            shift = counts.log() - (counts.sum() - counts).log() + math.log(len(counts) - 1)
+        else:
+            # Relative to a class of mean frequency, which background is shifted as: not at all.
+            shift = self.with_background((counts / counts.mean()).log(), 0)
         return dict(class_bias=self.tau * shift)
 
     def from_totals(self, totals: ClassTotals, count: Count) -> tuple[Tensor, dict]:

@@ -18,7 +18,7 @@ from ..functional import (
     soft_terms,
     sync_totals,
 )
-from .state import LossState
+from .box_head import BoxHeadMixin
 
 #: What a config that says ``loss_decode=dict(type=...)`` over a ``_base_`` with CrossEntropyLoss
 #: inherits from it, and the values that mean nothing to a loss of the softmax over valid positions.
@@ -63,8 +63,8 @@ class Count(NamedTuple):
     all: Tensor  #: The number of positions, ignored ones too.
 
 
-class BaseLoss(LossState):
-    """MMSegmentation's and MMPretrain's calls, one-logit binary heads, logits of low resolution.
+class BaseLoss(BoxHeadMixin):
+    """The libraries' calls, one-logit binary heads, logits of low resolution.
 
     A subclass computes the loss of a :class:`Batch` in :meth:`compute`, and that of each position
     in :meth:`per_position`.
@@ -131,12 +131,13 @@ class BaseLoss(LossState):
             weight: A weight for each position, as MMSegmentation's pixel samplers pass; positions
                 of weight 0 do not count.
             avg_factor: What a mean over valid positions divides by instead of their number, as
-                MMPretrain passes.
+                MMPretrain and MMDetection pass.
             ignore_index: Label that does not count; default: the constructor's.
             align_corners: Passed on to the bilinear upsampling of logits of a lower resolution.
             reduction_override: ``None`` or ``'mean'``: the loss; ``'none'``: the loss of each
                 position, whose mean over the valid ones is the loss, as MMSegmentation's
-                ``OHEMPixelSampler`` asks for. State does not move then.
+                ``OHEMPixelSampler`` and MMDetection's ``OHEMSampler`` ask for. State does not move
+                then.
 
         Returns:
             A scalar in float32 or better; with ``'none'`` the shape of ``target``.
@@ -174,7 +175,7 @@ class BaseLoss(LossState):
         if ignore_index is None:
             if self.ignore_index is not None:
                 return self.ignore_index
-            return 255 if logits.shape[1] <= 255 else -100
+            return 255 if logits.shape[1] <= 255 and not self.background else -100
         if self.ignore_index not in (None, ignore_index):
             warnings.warn(
                 f'{type(self).__name__} was built with ignore_index={self.ignore_index} but is '
@@ -216,7 +217,8 @@ class ClassTotalsLoss(BaseLoss):
         """Keep what the next step of training depends on."""
 
     def compute(self, batch: Batch) -> Tensor:
-        return self._finish(*self._synced(self._totals(batch), batch.target, batch.avg_factor))
+        totals = self._totals(batch)
+        return self._finish(*self._synced(totals, batch.target, batch.avg_factor, self._syncs))
 
     def of_totals(self, totals: ClassTotals, target: Tensor) -> Tensor:
         """The loss, where several share one pass over the logits.
@@ -225,7 +227,7 @@ class ClassTotalsLoss(BaseLoss):
             totals: The totals of this process's batch, with :meth:`shared_reads` among them.
             target: The labels of the batch.
         """
-        return self.loss_weight * self._finish(*self._synced(totals, target, None))
+        return self.loss_weight * self._finish(*self._synced(totals, target, None, self._syncs))
 
     def shared_reads(self, logits: Tensor) -> tuple[str, ...]:
         own_pass = self.backend != 'auto' or self.options(logits.shape[1], logits.device)
@@ -238,7 +240,9 @@ class ClassTotalsLoss(BaseLoss):
             return super().per_position(batch)
         (name,) = summed
         with torch.no_grad():
-            totals, count = self._synced(self._totals(batch), batch.target, batch.avg_factor)
+            # MMDetection's OHEMSampler asks where it finds hard boxes, which not each process does.
+            sync = self._syncs and not self.background
+            totals, count = self._synced(self._totals(batch), batch.target, batch.avg_factor, sync)
         with torch.enable_grad():
             sums = getattr(totals, name).detach().requires_grad_()
             loss, _ = self.from_totals(totals._replace(**{name: sums}), count)
@@ -291,7 +295,7 @@ class ClassTotalsLoss(BaseLoss):
         return self.totals(batch.logits, batch.target, self.backend, **positions(batch))
 
     def _synced(
-        self, totals: ClassTotals, target: Tensor, avg_factor: float | None
+        self, totals: ClassTotals, target: Tensor, avg_factor: float | None, sync: bool
     ) -> tuple[ClassTotals, Count]:
         """The totals of this process, then those of all."""
         support = totals.support
@@ -299,7 +303,7 @@ class ClassTotalsLoss(BaseLoss):
         if avg_factor is not None:
             valid = torch.as_tensor(avg_factor).to(support).reshape(())
         count = torch.stack([valid, support.new_full((), target.numel())])
-        if self._syncs:
+        if sync:
             totals, count = sync_totals(totals, count)
         return totals, Count(count[0], count[1])
 

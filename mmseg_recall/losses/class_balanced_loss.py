@@ -78,5 +78,5 @@ class ClassBalancedLoss(OneVsAllMixin, ClassCountsLoss):
 
     def from_totals(self, totals: ClassTotals, count: Count) -> tuple[Tensor, dict]:
         counts = self.counts_for(len(totals.support), totals.support.device)
-        weight = effective_number_weights(counts, self.beta)
+        weight = self.with_background(effective_number_weights(counts, self.beta), 1)
         return weighted_cross_entropy(totals.cross_entropy, weight, count.valid), {}

@@ -18,6 +18,7 @@ class ClassCountsLoss(ClassTotalsLoss):
     Args:
         class_counts: C positive numbers, the path of a ``.json``, ``.npy`` or ``.txt`` file, or
             ``'auto'``: counted from the training set when training starts (``ClassCountsHook``).
+            In MMDetection's box heads of the C classes alone, without background.
         min_count: Counts below it are raised to it; without it a class that has no sample is an
             error.
         **kwargs: See :class:`ClassTotalsLoss`.
@@ -66,10 +67,11 @@ class ClassCountsLoss(ClassTotalsLoss):
                 'the classes when it starts if custom_hooks has '
                 "dict(type='ClassCountsHook'); elsewhere call set_class_counts or load a checkpoint"
             )
-        if len(self.class_counts) != num_classes:
+        if len(self.class_counts) != num_classes - self.background:
             raise ValueError(
                 f'class_counts has {len(self.class_counts)} numbers, but logits have '
-                f'C={num_classes} classes'
+                f'C={num_classes - self.background} classes'
+                f'{" and background" if self.background else ""}'
             )
         self.class_counts = self.class_counts.to(device)
         return self.class_counts

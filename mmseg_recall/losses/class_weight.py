@@ -36,12 +36,12 @@ class ClassWeightMixin(ClassTotalsLoss):
         """The mean of the losses that ``sums`` are sums of, each class by its factor."""
         if self.class_weight is None:
             return weighted_cross_entropy(sums, torch.ones_like(support), count.valid)
-        if len(self.class_weight) != len(support):
+        weight = self.with_background(self.class_weight.to(support), 1)
+        if len(weight) != len(support):
             raise ValueError(
                 f'class_weight has {len(self.class_weight)} numbers, but logits have '
-                f'C={len(support)} classes'
+                f'C={len(support) - self.background} classes'
             )
-        weight = self.class_weight.to(support)
         denominator = count.valid
         if self._normalizes:
             denominator = denominator * (weight * support).sum() / support.sum().clamp_min(1)

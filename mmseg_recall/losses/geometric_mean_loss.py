@@ -42,7 +42,8 @@ class GeometricMeanLoss(ClassCountsLoss):
     def options(self, num_classes: int, device: torch.device) -> dict:
         if not self.has_class_counts:
             return {}
-        return dict(class_bias=self.counts_for(num_classes, device).log())
+        counts = self.counts_for(num_classes, device)
+        return dict(class_bias=self.with_background((counts / counts.mean()).log(), 0))
 
     def from_totals(self, totals: ClassTotals, count: Count) -> tuple[Tensor, dict]:
         return geometric_mean(totals.soft_true_positive, totals.cross_entropy, totals.support), {}

@@ -47,5 +47,5 @@ class InverseFrequencyLoss(ClassCountsLoss):
         if not self.has_class_counts:
             return inverse_frequency(totals.cross_entropy, totals.support), {}
         counts = self.counts_for(len(totals.support), totals.support.device)
-        weight = inverse_frequency_weights(counts)
+        weight = self.with_background(inverse_frequency_weights(counts), 1)
         return weighted_cross_entropy(totals.cross_entropy, weight, count.valid), {}

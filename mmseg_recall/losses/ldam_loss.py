@@ -50,7 +50,11 @@ class LDAMLoss(ClassWeightMixin, ClassCountsLoss):
 
     def options(self, num_classes: int, device: torch.device) -> dict:
         counts = self.counts_for(num_classes, device)
-        return dict(target_margin=ldam_margins(counts, self.max_margin), scale=self.scale)
+        margin = self.with_background(ldam_margins(counts, self.max_margin), 0)
+        return dict(target_margin=margin, scale=self.scale)
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        return super().probabilities(self.scale * logits)
 
     def from_totals(self, totals: ClassTotals, count: Count) -> tuple[Tensor, dict]:
         return self.weighted(totals.cross_entropy, totals.support, count), {}

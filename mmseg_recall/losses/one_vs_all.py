@@ -21,14 +21,17 @@ class OneVsAllMixin(ClassTotalsLoss):
 
     base: str
 
+    @property
+    def one_vs_all(self) -> bool:
+        return self.base != 'softmax'
+
     def shared_reads(self, logits: Tensor) -> tuple[str, ...]:
         return super().shared_reads(logits) if self.base == 'softmax' else ()
 
     def totals(self, logits: Tensor, target: Tensor, backend: Backend, **counted) -> ClassTotals:
         if self.base == 'softmax' or target.is_floating_point():
             return super().totals(logits, target, backend, **counted)
-        options = self.options(logits.shape[1], logits.device)
-        sums, support = one_vs_all(logits, target, **counted, **options)
+        sums, support = one_vs_all(logits, target, **counted, **self._one_vs_all(logits))
         return ClassTotals(support=support, cross_entropy=sums)
 
     def label_losses(self, logits: Tensor) -> Tensor:
@@ -39,8 +42,12 @@ class OneVsAllMixin(ClassTotalsLoss):
     def weighted_losses(self, batch: Batch, weight: Tensor) -> Tensor:
         if self.base == 'softmax' or batch.target.is_floating_point():
             return super().weighted_losses(batch, weight)
-        options = self.options(batch.logits.shape[1], batch.logits.device)
         losses, y, _ = position_one_vs_all(
-            batch.logits, batch.target, **positions(batch), **options
+            batch.logits, batch.target, **positions(batch), **self._one_vs_all(batch.logits)
         )
         return weight[y] * losses
+
+    def _one_vs_all(self, logits: Tensor) -> dict:
+        """Arguments of :func:`one_vs_all`; the classifier has no output for background."""
+        options = self.options(logits.shape[1] + self.background, logits.device)
+        return dict(background=self.background, **options)

@@ -48,7 +48,8 @@ class RecallLoss(ClassTotalsLoss):
             has it. ``'all'``: the number of positions, ignored ones too.
         min_false_negatives: At least this many false negatives for each class in the batch; 1
             keeps a small pull on classes that are fully recalled, as the authors' code does.
-        num_classes: C, to have the moving average in place before the first batch.
+        num_classes: C, to have the moving average in place before the first batch; in MMDetection's
+            box heads with background, C + 1.
         **kwargs: ``loss_weight``, ``loss_name``, ``ignore_index``, ``backend``: see
             :class:`ClassTotalsLoss`.
 

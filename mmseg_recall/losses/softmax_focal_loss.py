@@ -18,7 +18,8 @@ class SoftmaxFocalLoss(ClassWeightMixin):
 
     Args:
         gamma: The focusing parameter, at least 0; 0 is cross entropy.
-        alpha: C factors, one for each class; ``None`` for none.
+        alpha: C factors, one for each class; ``None`` for none. In MMDetection's box heads
+            background has 1.
         **kwargs: See :class:`ClassTotalsLoss`.
 
     Raises:
@@ -51,11 +52,13 @@ class SoftmaxFocalLoss(ClassWeightMixin):
     def from_totals(self, totals: ClassTotals, count: Count) -> tuple[Tensor, dict]:
         focal = totals.focal
         if self.alpha is not None:
-            if len(self.alpha) != len(focal):
+            alpha = self.with_background(focal.new_tensor(self.alpha), 1)
+            if len(alpha) != len(focal):
                 raise ValueError(
-                    f'alpha has {len(self.alpha)} numbers, but logits have C={len(focal)} classes'
+                    f'alpha has {len(self.alpha)} numbers, but logits have '
+                    f'C={len(focal) - self.background} classes'
                 )
-            focal = focal * focal.new_tensor(self.alpha)
+            focal = focal * alpha
         return self.weighted(focal, totals.support, count), {}
 
 

@@ -1,5 +1,5 @@
-"""Heads and backbones for long-tailed classification."""
+"""Heads, layers and backbones for long-tailed data."""
 
-from . import backbones, heads
+from . import backbones, heads, layers
 
-__all__ = ['backbones', 'heads']
+__all__ = ['backbones', 'heads', 'layers']

@@ -92,7 +92,7 @@ def test_requires_no_mm_package_unless_asked(wheel):
     requirements = re.findall(r'^Requires-Dist: ([\w-]+)(.*)$', metadata, re.MULTILINE)
     assert {name for name, rest in requirements if 'extra' not in rest} == {'numpy', 'torch'}
     extras = re.findall(r'^Provides-Extra: (\S+)$', metadata, re.MULTILINE)
-    assert set(extras) == {'browser', 'dev', 'fast', 'onedl', 'openmmlab', 'plots'}
+    assert set(extras) == {'browser', 'detection', 'dev', 'fast', 'onedl', 'openmmlab', 'plots'}
 
 
 def test_model_index_names_the_metafiles():

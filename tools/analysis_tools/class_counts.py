@@ -1,4 +1,4 @@
-"""Count the pixels or samples of each class in the training set of a config.
+"""Count the pixels, samples or instances of each class in the training set of a config.
 
     python tools/analysis_tools/class_counts.py CONFIG --output counts.json --plot tail.png
 
@@ -8,6 +8,7 @@ A loss reads the file as ``class_counts='counts.json'``.
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ def count(args: argparse.Namespace) -> None:
     console.print(counts_table(counts))
     for warning in warnings_about(counts, cfg):
         console.print(Text.assemble(('Warning: ', 'bold red'), warning), soft_wrap=True)
+    if args.count == 'images':
+        counts = replace(counts, counts=counts.images, unit='images')
     if args.output:
         console.print(f'Written: {counts.save(args.output)}', soft_wrap=True)
     if args.plot:
@@ -43,9 +46,15 @@ def count(args: argparse.Namespace) -> None:
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('config', help='config file of a segmentation or classification model')
+    parser.add_argument('config', help='config file of a model')
     parser.add_argument('--output', metavar='FILE.json', help='where to write the counts')
     parser.add_argument('--plot', metavar='FILE.png', help='where to draw the long tail')
+    parser.add_argument(
+        '--count',
+        choices=('occurrences', 'images'),
+        default='occurrences',
+        help='what is written and drawn: how often a class occurs, or the images it is in',
+    )
     parser.add_argument(
         '--workers',
         type=int,

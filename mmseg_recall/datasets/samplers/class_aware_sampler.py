@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from ...functional import checks
+from ..class_counts import listed_labels
 
 
 @DATA_SAMPLERS.register_module()
@@ -28,7 +29,7 @@ class ClassAwareSampler(Sampler):
 
     Args:
         dataset (Dataset): One of MMEngine's kind, or a wrapper with its ``get_data_info``, whose
-            entries have a ``gt_label``.
+            entries have a ``gt_label``, or the ``instances`` of MMDetection's datasets.
         seed (int, optional): The seed of the draws, the same in all processes; by default a random
             one that they share. Epoch e is drawn by ``seed`` + e.
         round_up (bool): Whether every process gets the same number of draws, see
@@ -108,12 +109,13 @@ def images_of_classes(dataset) -> dict[int, Tensor]:
     labels, images = [], []
     for index in range(len(dataset)):
         info = dataset.get_data_info(index)
-        if 'gt_label' not in info:
+        listed = listed_labels(info)
+        if listed is None:
             raise TypeError(
-                f'dataset must give a gt_label for every image, but that of {index} in '
-                f'{type(dataset).__name__} has {sorted(info)}'
+                'dataset must give a gt_label for every image (or instances, as in MMDetection), '
+                f'but that of {index} in {type(dataset).__name__} has {sorted(info)}'
             )
-        of_image = np.unique(info['gt_label']).tolist()
+        of_image = np.unique(listed).tolist()
         labels += of_image
         images += [index] * len(of_image)
     labels, images = torch.tensor(labels), torch.tensor(images)

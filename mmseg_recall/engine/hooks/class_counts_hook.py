@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Literal
 
 from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.hooks import Hook
@@ -20,20 +21,23 @@ class ClassCountsHook(Hook):
     The losses get them before the first iteration, metrics (``LongTailAccuracy``) before they are
     first asked, also in testing alone, where the training set is built for that and nothing else.
 
-    They are counted once: pixels for segmentation, samples for classification, see
-    :func:`mmseg_recall.datasets.count_classes` for what wrapped datasets give. They stay in the
-    work folder as ``class_counts_<fingerprint>.json``, so that the next run counts again only if
-    the dataset has changed. A resumed run keeps those of its checkpoint. Of several processes the
-    first one counts while the others wait, at most as long as ``env_cfg.dist_cfg.timeout`` lets
-    them.
+    They are counted once: pixels for segmentation, samples for classification, instances for
+    detection, see :func:`mmseg_recall.datasets.count_classes` for what wrapped datasets give. They
+    stay in the work folder as ``class_counts_<fingerprint>.json``, so that the next run counts
+    again only if the dataset has changed. A resumed run keeps those of its checkpoint. Of several
+    processes the first one counts while the others wait, at most as long as
+    ``env_cfg.dist_cfg.timeout`` lets them.
 
     Args:
         num_workers: Processes that read label maps; 0 reads them in the training process.
+        count: ``'occurrences'``, or ``'images'``: the number of images a class is in, however
+            often.
 
     Raises:
         TypeError: If ``num_workers`` is not an integer.
-        ValueError: If ``num_workers`` is negative; when training starts, if the classes cannot be
-            counted, or a loss without ``min_count`` meets a class that never occurs.
+        ValueError: If ``num_workers`` is negative, or ``count`` another one; when training starts,
+            if the classes cannot be counted, or a loss without ``min_count`` meets a class that
+            never occurs.
 
     Examples:
         >>> loss = dict(type='BalancedSoftmaxLoss', class_counts='auto')
@@ -42,8 +46,13 @@ class ClassCountsHook(Hook):
 
     priority = 'HIGH'
 
-    def __init__(self, num_workers: int = NUM_WORKERS):
+    def __init__(
+        self,
+        num_workers: int = NUM_WORKERS,
+        count: Literal['occurrences', 'images'] = 'occurrences',
+    ):
         self.num_workers = checks.integer('num_workers', num_workers, low=0)
+        self.count = checks.choice('count', count, ('occurrences', 'images'))
 
     def before_train(self, runner) -> None:
         """Count, unless a resumed checkpoint brought the counts."""
@@ -56,7 +65,7 @@ class ClassCountsHook(Hook):
         if losses:
             counts = training_class_counts(runner, losses[0], self.num_workers)
             for loss in losses:
-                loss.set_class_counts(counts.counts)
+                loss.set_class_counts(counts.numbers(self.count))
 
     def before_val(self, runner) -> None:
         """Give the validation's metrics their counts."""
@@ -76,7 +85,7 @@ class ClassCountsHook(Hook):
         if metrics and runner._train_dataloader is not None:
             counts = training_class_counts(runner, None, self.num_workers)
             for metric in metrics:
-                metric.set_class_counts(counts.counts)
+                metric.set_class_counts(counts.numbers(self.count))
 
 
 def training_class_counts(runner, loss: nn.Module | None, num_workers: int) -> ClassCounts:

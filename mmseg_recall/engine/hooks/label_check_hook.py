@@ -58,7 +58,7 @@ class LabelCheckHook(Hook):
 
 
 def heads_of_classes(model: nn.Module) -> dict[str, nn.Module]:
-    """The decode and classification heads: what has classes and a loss of its own.
+    """The decode, classification and box heads: what has classes and a loss of its own.
 
     Not STDC's head of edges, whose two classes are others than the dataset's.
     """
@@ -66,14 +66,21 @@ def heads_of_classes(model: nn.Module) -> dict[str, nn.Module]:
         name: part
         for name, part in model.named_modules()
         if isinstance(getattr(part, 'num_classes', None), int)
-        and (hasattr(part, 'loss_decode') or hasattr(part, 'loss_module'))
+        and (hasattr(part, 'loss_decode') or hasattr(part, 'loss_module') or is_box_head(part))
         and 'STDCHead' not in (base.__name__ for base in type(part).__mro__)
     }
+
+
+def is_box_head(part: nn.Module) -> bool:
+    """Whether it classifies boxes in MMDetection, background too: not the head of proposals."""
+    return hasattr(part, 'fc_cls') and hasattr(part, 'loss_cls')
 
 
 def _label(sample) -> Tensor:
     if 'gt_sem_seg' in sample:
         return sample.gt_sem_seg.data
+    if 'gt_instances' in sample:
+        return sample.gt_instances.labels
     label = sample.gt_score if 'gt_score' in sample else sample.gt_label
     # Soft labels (Mixup) have a score for each class and no value to check.
     return label if not label.is_floating_point() else torch.empty(0, dtype=torch.long)
@@ -91,12 +98,14 @@ def check_lengths(name: str, head: nn.Module, names) -> None:
             f'classes: {", ".join(map(str, names))}. Set num_classes of every head (auxiliary '
             'heads too) to the number of classes, the ignored label not counted'
         )
+    background = is_box_head(head)
     for loss_name, loss in head.named_modules():
         weight = getattr(loss, 'class_weight', None)
-        if isinstance(weight, (list, tuple)) and len(weight) != head.num_classes:
+        if isinstance(weight, (list, tuple)) and len(weight) != head.num_classes + background:
             raise ValueError(
                 f'class_weight of {name}.{loss_name} has {len(weight)} numbers, but '
                 f'{name}.num_classes={head.num_classes}'
+                f'{", and background has one too" if background else ""}'
             )
 
 

@@ -7,16 +7,18 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
+from mmengine.dataset import DefaultSampler
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
-from mmengine.registry import DATA_SAMPLERS
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Sampler
 
+from ...datasets.samplers import ClassAwareSampler
 from ...functional import (
     checks,
     class_balanced_weights,
     meta_gradient,
+    one_vs_all,
     sum_over_processes,
     summed_cross_entropy,
 )
@@ -25,6 +27,12 @@ from ..scalars import as_logged
 
 #: Apart from the training's own seeds, so that a meta batch is not the batch once more.
 META_SEED = 2**30
+
+#: What heads of MMPretrain, MMSegmentation and MMDetection call the loss of their classes.
+LOSSES = ('loss_module', 'loss_decode', 'loss_cls')
+
+#: The label that does not count, where a head has none of its own.
+IGNORED = -100
 
 
 class MetaHook(Hook):
@@ -37,7 +45,9 @@ class MetaHook(Hook):
     Only the classifier takes the inner step: the features before it come from a forward pass
     without gradient, as in training (batch statistics, dropout), that moves no buffer and no state
     of the random numbers. The resolution is that of the classifier's output, labels of a higher
-    one are sampled down to it (nearest).
+    one are sampled down to it (nearest). MMDetection's box heads classify boxes that are sampled on
+    the way to the loss: there the pass is that of the training, which draws the same boxes, up to
+    the loss of the classifier.
 
     Args:
         meta_batch_size: Images of a meta batch, of each process. Default: the training's batch.
@@ -146,7 +156,7 @@ class MetaHook(Hook):
             lambda parameters, weight: self._loss_sum(
                 logits(parameters, features), target, weight, self.ignore_index
             ),
-            lambda parameters: summed_cross_entropy(
+            lambda parameters: self._meta_loss_sum(
                 logits(parameters, meta_features), meta_target, meta_weight, self.ignore_index
             ),
             self._inner_lr(runner),
@@ -165,8 +175,14 @@ class MetaHook(Hook):
         """Of each position in the meta loss: images are balanced by their sampler."""
         if target.ndim > 1:
             return class_balanced_weights(target, self.num_classes, self.ignore_index)
-        ones = torch.ones_like(target, dtype=torch.float64)
-        return ones / sum_over_processes(ones.sum())
+        ones = (target != self.ignore_index).double()
+        return ones / sum_over_processes(ones.sum()).clamp_min(1)
+
+    def _meta_loss_sum(self, logits: Tensor, target: Tensor, weight: Tensor, ignore: int) -> Tensor:
+        if self.of_boxes and self.loss.one_vs_all:
+            counted = dict(position_weight=weight, ignore_index=ignore)
+            return one_vs_all(logits, target, background=True, **counted)[0].sum()
+        return summed_cross_entropy(logits, target, weight, ignore)
 
     def _inner_lr(self, runner) -> float:
         if self.inner_lr is not None:
@@ -184,9 +200,14 @@ class MetaHook(Hook):
     def _features_and_labels(self, runner, batch: dict) -> tuple[Tensor, Tensor]:
         """The classifier's input and the labels at its resolution, as the training has them."""
         seen = []
-        handle = self._classifier.register_forward_pre_hook(
-            lambda module, inputs: seen.append(inputs[0])
-        )
+        handles = [
+            self._classifier.register_forward_pre_hook(
+                lambda module, inputs: seen.append(inputs[0])
+            )
+        ]
+        of_boxes = []
+        if self.of_boxes:  # which boxes, and their labels, the model finds on its way to the loss
+            handles.append(self.loss.register_forward_pre_hook(_stop_at_loss(of_boxes)))
         buffers = {name: buffer.clone() for name, buffer in self._model.named_buffers()}
         device = next(self._model.parameters()).device
         generators = [device] if device.type == 'cuda' else []
@@ -197,11 +218,18 @@ class MetaHook(Hook):
             ):
                 data = self._model.data_preprocessor(batch, True)
                 inputs = (data['inputs'], data['data_samples'])
-                torch.func.functional_call(self._model, buffers, inputs, dict(mode='tensor'))
+                mode = 'loss' if self.of_boxes else 'tensor'
+                torch.func.functional_call(self._model, buffers, inputs, dict(mode=mode))
+        except _LossReached:
+            pass
         finally:
-            handle.remove()
+            for handle in handles:
+                handle.remove()
         features = seen[-1]
         features = features.to(torch.promote_types(features.dtype, torch.float32))
+        if self.of_boxes:
+            # Without any box MMDetection calls no loss.
+            return features, of_boxes[0] if of_boxes else features.new_zeros(0, dtype=torch.long)
         target = _labels(data['data_samples'])
         if features.shape[2:] != target.shape[1:]:
             target = F.interpolate(target[:, None].float(), features.shape[2:])[:, 0].long()
@@ -216,9 +244,13 @@ class MetaHook(Hook):
             )
         self._classifier = self._model.get_submodule(self.classifier)
         self.head = self._model.get_submodule(self.classifier.rpartition('.')[0])
-        self.loss = getattr(self.head, 'loss_module', getattr(self.head, 'loss_decode', None))
-        self.num_classes = max(2, next(self._classifier.parameters()).shape[0])
-        self.ignore_index = getattr(self.head, 'ignore_index', -100)
+        losses = [getattr(self.head, name) for name in LOSSES if hasattr(self.head, name)]
+        self.loss = losses[0] if losses else None
+        #: Whether it is a box head's of MMDetection, with one of this package's losses.
+        self.of_boxes = getattr(self.loss, 'background', False)
+        outputs = next(self._classifier.parameters()).shape[0]
+        self.num_classes = self.head.num_classes if self.of_boxes else max(2, outputs)
+        self.ignore_index = getattr(self.head, 'ignore_index', IGNORED)
 
     def _meta_loader(self, runner) -> DataLoader:
         """The data of the meta set, by a sampler of its own, from the present iteration on."""
@@ -229,10 +261,8 @@ class MetaHook(Hook):
         training = runner.train_dataloader
         source = training if self.meta_set == 'train' else runner.val_loop.dataloader
         images = not hasattr(self.head, 'loss_decode')
-        sampler = DATA_SAMPLERS.build(
-            dict(type='ClassAwareSampler' if images else 'DefaultSampler'),
-            default_args=dict(dataset=source.dataset, seed=runner.seed + META_SEED),
-        )
+        sampler_type = ClassAwareSampler if images else DefaultSampler
+        sampler = sampler_type(source.dataset, seed=runner.seed + META_SEED)
         batch_size = self.meta_batch_size or training.batch_size
         return DataLoader(
             source.dataset,
@@ -271,6 +301,21 @@ class _EndlessBatches:
             self.sampler.set_epoch(epoch)
             yield from self.sampler
             epoch += 1
+
+
+class _LossReached(Exception):
+    """The rest of a forward pass is of no use."""
+
+
+def _stop_at_loss(found: list[Tensor]) -> Callable:
+    """A hook that adds the labels with which a box head calls its loss."""
+
+    def stop(loss, call):
+        _, labels, weight = call
+        found.append(torch.where(weight > 0, labels, IGNORED))
+        raise _LossReached
+
+    return stop
 
 
 def _is_linear(part: nn.Module) -> bool:

@@ -27,9 +27,12 @@ class MetaReweighter(MetaHook):
     step that follows has them too. (In the authors' released code for instance segmentation they
     are sigmoids, 1/2 in the beginning, divided by their mean over the batch's foreground boxes:
     the weights of a batch are 1 on average there, and those of a rare class depend on what else is
-    in it.) n are images or pixels. :math:`L_{meta}` is cross entropy: for
-    images, of a class-balanced batch; for pixels, where no batch is balanced, of another random
-    batch with each class present weighing the same.
+    in it.) n are images, pixels, or the boxes that MMDetection samples for its box head, where
+    background has the weight 1. :math:`L_{meta}` is cross entropy: for images, of a class-balanced
+    batch; for pixels, where no batch is balanced, of another random batch with each class present
+    weighing the same; for boxes, of all those sampled in images that are drawn by their classes
+    (:class:`.ClassAwareSampler`), as in the released code. Of a loss with ``base='sigmoid'`` in a
+    box head it is the sum of the C binary cross entropies.
 
     Memory, cost, checkpoints and resuming are as with :class:`.MetaSamplerHook`, without its wait
     for the device; for segmentation the inner step is at the resolution of the classifier's output.
@@ -41,7 +44,8 @@ class MetaReweighter(MetaHook):
         lr: The Adam learning rate.
         inner_lr: :math:`\eta`. Default: the optimizer's present learning rate of the classifier.
         classifier: Name of the last linear layer, whose output are the logits;
-            ``'decode_head.conv_seg'`` in MMSegmentation.
+            ``'decode_head.conv_seg'`` in MMSegmentation, ``'roi_head.bbox_head.fc_cls'`` in
+            MMDetection.
         interval: Iterations between two lines in the log.
         meta_set: Where meta batches come from, ``'train'`` or ``'val'``: see
             :class:`.MetaSamplerHook`.
@@ -85,7 +89,7 @@ class MetaReweighter(MetaHook):
         return super().gradient(runner, batch, meta_batch)
 
     def weight(self, runner, learned: Tensor, target: Tensor) -> Tensor:
-        return _weights(learned)[target]
+        return self.loss.with_background(_weights(learned), 1)[target]
 
     def apply(self, learned: Tensor) -> None:
         self.loss.set_class_weight(_weights(learned), normalize=False)  # 1 on average already

@@ -95,6 +95,11 @@ class MetaSamplerHook(MetaHook):
         )
 
     def start(self, runner) -> Tensor:
+        if self.of_boxes:
+            raise ValueError(
+                f'MetaSamplerHook is for classes of images, but {self.classifier} classifies boxes '
+                'and an image has several: use MetaReweighter'
+            )
         self._sampler = runner.train_dataloader.sampler
         if not hasattr(self._sampler, 'set_log_rates'):
             raise ValueError(

@@ -78,6 +78,8 @@ class RecallWeightsHook(Hook):
 
     def _write(self, runner) -> None:
         names = runner.train_dataloader.dataset.metainfo.get('classes')
+        if names:
+            names = [*names, 'background']  # behind the last class in box heads
         prefixes = list(self._sums)
         sizes = [self._sums[prefix].shape[1] for prefix in prefixes]
         host = torch.cat([self._sums[prefix] for prefix in prefixes], 1).cpu()  # the one copy

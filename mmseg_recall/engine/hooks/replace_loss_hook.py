@@ -41,7 +41,8 @@ class ReplaceLossHook(Hook):
     that is not the default of its type: heads may look for a name that a config chose. Otherwise
     the log has the new loss's own name; MMSegmentation adds up losses of one head and name. Class
     weights of the old loss end with it. One table in the log says what was replaced, and what not
-    and why: losses of edges, masks, several labels, or a sigmoid for each class stay. Of soft
+    and why: losses of edges, masks, several labels, or a sigmoid for each class stay; of Mask R-CNN
+    that of the box head's classes is replaced, those of proposals, boxes and masks are not. Of soft
     labels (label smoothing, Mixup) only those are replaced for which the new loss has a meaning
     (``BalancedSoftmaxLoss``, ``SoftmaxFocalLoss``, ``LDAMLoss``); MMPretrain's ``LabelSmoothLoss``
     goes on to smooth them.
@@ -58,7 +59,9 @@ class ReplaceLossHook(Hook):
     Raises:
         TypeError: If ``loss`` is not a config, or ``replace`` no list of names.
         ValueError: If ``replace`` is empty, if the new loss has parameters (the optimizer is built
-            earlier), or, when training starts, if nothing could be replaced.
+            earlier), if it has a sigmoid for each class and the old one, in a box head, has not
+            (the classifier has other outputs then), or, when training starts, if nothing could be
+            replaced.
 
     Examples:
         >>> hook = dict(type='ReplaceLossHook', loss=dict(type='RecallLoss'))
@@ -129,6 +132,8 @@ def replace_losses(
         if old not in built:  # heads may share a loss
             built[old] = _build(loss, old, model)
         new = built[old]
+        if hasattr(head, 'custom_cls_channels'):  # a box head of MMDetection's
+            _serve_box_head(new, head)
         owner, _, key = name.rpartition('.')
         setattr(model.get_submodule(owner), key, new)
         rows.append((name, type(old).__name__, type(new).__name__, _what_ended(old)))
@@ -195,6 +200,18 @@ def _build(loss: dict, old: nn.Module, model: nn.Module) -> nn.Module:
         new.ignore_index = getattr(old, 'ignore_label', getattr(old, 'ignore_index', None))
     device = next(model.parameters(), torch.empty(0)).device
     return new.train(old.training).to(device)
+
+
+def _serve_box_head(new: nn.Module, head: nn.Module) -> None:
+    """Ask the new loss what the head would have asked it when it was built."""
+    outputs = next(head.fc_cls.parameters()).shape[0]
+    if isinstance(new, BaseLoss) and new.get_cls_channels(head.num_classes) != outputs:
+        raise ValueError(
+            f'the classifier of {type(head).__name__} has {outputs} outputs, one for background '
+            f'too, but {type(new).__name__} with a sigmoid for each class needs '
+            f'{head.num_classes}: give the head this loss in the config, '
+            'bbox_head=dict(loss_cls=...)'
+        )
 
 
 def _what_ended(old: nn.Module) -> str:
