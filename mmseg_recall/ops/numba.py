@@ -14,8 +14,10 @@ derived in :func:`.reference.gradient`. A classification batch has its classes s
 
 Functions are compiled for float32, with exp and log as polynomials, which LLVM makes vector
 instructions of; and for float64 where that is asked for. LLVM does not vectorise, silently, a loop
-over more than four or five arrays that might overlap: hence many short loops. They are in one file
-since Numba looks at the date of a function's own file, and no other, to see whether it has changed.
+over more than four or five arrays that might overlap: hence many short loops. Some stand where
+NumPy has a word (``max``, ``arange``), which would take a second to compile. All functions are in
+one file since Numba looks at the date of a function's own file, and no other, to see whether it has
+changed.
 """
 
 import logging
@@ -79,6 +81,11 @@ def _compiled(function: Callable, flags: dict) -> Callable:
 
 
 def _jit(function: Callable) -> Callable:
+    """For functions that others here call: without what Python needs to call them."""
+    return _compiled(function, dict(_FLAGS, no_cpython_wrapper=True, no_cfunc_wrapper=True))
+
+
+def _kernel(function: Callable) -> Callable:
     return _compiled(function, _FLAGS)
 
 
@@ -158,6 +165,7 @@ class _Sides(NamedTuple):
     margin: np.ndarray
     factor: np.ndarray  #: exp(scale * bias)
     own: np.ndarray  #: exp(scale * (bias - margin))
+    ones: np.ndarray
     shifted: bool  #: whether there is a bias or margin
     products: bool  #: whether the last two are of moderate size
 
@@ -206,6 +214,26 @@ class _Memory(NamedTuple):
     floats: np.ndarray  #: (8, M)
     ints: np.ndarray  #: (2, M) int32
     at: np.ndarray  #: (M,) int64, places in the image
+
+
+@_jit
+def _highest(values):
+    most = values[0]
+    for x in range(1, values.size):
+        most = values[x] if values[x] > most else most
+    return most
+
+
+@_jit
+def _copy(values, out):
+    for x in range(out.size):
+        out[x] = values[x]
+
+
+@_jit
+def _count(first, at):
+    for x in range(at.size):
+        at[x] = first + x
 
 
 @_jit
@@ -300,7 +328,7 @@ def _softmax_of_logits(tile, sides, prediction, v):
     """Exponentials in place of logits of any values."""
     top, true, rest, loss = v.top, v.true, v.rest, v.loss
     scale = tile.dtype.type(sides.scale)
-    _take_true(tile, -np.inf, v)
+    _take_true(tile, tile.dtype.type(-np.inf), v)
     top[:] = -np.inf
     v.arg[:] = 0
     _largest(tile, top, v.arg)
@@ -528,8 +556,9 @@ def _lines(logits, cell, low, change):
     C, h, n = logits.shape
     upper, lower = max(cell - 1, 0), min(cell, h - 1)
     least, zero = low.dtype.type(LOWEST), low.dtype.type(0)
-    m0, m1, most = logits[0, upper].copy(), logits[0, lower].copy(), np.zeros(n, low.dtype)
-    for c in range(1, C):
+    m0, m1, most = np.empty(n, low.dtype), np.empty(n, low.dtype), np.zeros(n, low.dtype)
+    m0[:], m1[:] = -np.inf, -np.inf
+    for c in range(C):
         a, b = logits[c, upper], logits[c, lower]
         for x in range(n):
             m0[x] = a[x] if a[x] > m0[x] else m0[x]
@@ -547,7 +576,7 @@ def _lines(logits, cell, low, change):
             d = abs(ch[x])
             most[x] = d if d > most[x] else most[x]
         lo[n], ch[n] = zero, zero
-    return most.max()
+    return _highest(most)
 
 
 @_jit
@@ -598,7 +627,7 @@ def _make_tile(low, change, share, edge, t, step, sides, products, d, tile):
 
 
 @_jit
-def _upsampled_softmax(low, change, way, share, edge, t, step, sides, ones, prediction, v, tile):
+def _upsampled_softmax(low, change, way, share, edge, t, step, sides, prediction, v, tile):
     """The exponentials of a tile; returns what they are to be multiplied with, by class."""
     d, rows = v.share[: share.size], tile.shape[1] // share.size
     if sides.products and sides.scale * step * way * rows <= LARGEST_CHANGE:
@@ -607,7 +636,7 @@ def _upsampled_softmax(low, change, way, share, edge, t, step, sides, ones, pred
             return sides.factor
     _make_tile(low, change, share, edge, t, step, sides, False, d, tile)
     _softmax_of_logits(tile, sides, prediction, v)
-    return ones
+    return sides.ones
 
 
 @_jit
@@ -667,7 +696,7 @@ class _Geometry(NamedTuple):
     width: int
 
 
-@_jit
+@_kernel
 def _upsampled(z, target, weight, runs, geometry, sides, fields, grads, totals, losses, grad, edge):
     """Runs [first, last) of an image. With ``grad`` its gradient; that of the first line in
     ``edge``, since the piece before adds to the same line. Returns a label out of range."""
@@ -676,7 +705,7 @@ def _upsampled(z, target, weight, runs, geometry, sides, fields, grads, totals, 
     low, change = np.empty((C, n + 1), z.dtype), np.empty((C, n + 1), z.dtype)
     lines, sums = np.zeros((2, C, n + 1), z.dtype), np.empty((2, C, n), z.dtype)
     backward = grad.size > 0
-    memory, ones = _allocate(C, n * geometry.rows[first:last].max(), z), np.ones_like(sides.factor)
+    memory = _allocate(C, n * _highest(geometry.rows[first:last]), z)
     step, way, wrong = z.dtype.type(geometry.step), z.dtype.type(0), sides.ignore_index
     for b in range(first, last):
         cell, rows, t = geometry.cell[b], geometry.rows[b], geometry.start[b]
@@ -688,10 +717,10 @@ def _upsampled(z, target, weight, runs, geometry, sides, fields, grads, totals, 
             _places(geometry.place[j], geometry.first[b], rows, geometry.width, at)
             found = _read_labels(target, weight, at, sides.ignore_index, C, v)
             wrong = found if found != sides.ignore_index else wrong
-            if v.y.max() < 0:
+            if _highest(v.y) < 0:
                 continue
             factor = _upsampled_softmax(
-                low, change, way, share, side, t, step, sides, ones, fields.prediction, v, tile
+                low, change, way, share, side, t, step, sides, fields.prediction, v, tile
             )
             _finish(tile, factor, sides, fields, grads, backward, v, at, totals, losses)
             if backward:
@@ -710,16 +739,16 @@ def _upsampled(z, target, weight, runs, geometry, sides, fields, grads, totals, 
 # --- logits at the resolution of the target: tiles are pieces of it -----------------------------
 
 
-@_jit
+@_kernel
 def _same(z, target, weight, tiles, size, sides, fields, grads, totals, losses, grad, edge):
     """Tiles [first, last) of an image, (C, L) or (L, C); otherwise as :func:`_upsampled`."""
     C, wrong, classes_last = sides.bias.size, sides.ignore_index, len(z) != sides.bias.size
-    memory, factor = _allocate(C, size, z), np.ones_like(sides.factor)
+    memory, factor = _allocate(C, size, z), sides.ones
     for b in range(tiles[0], tiles[1]):
         first = b * size
         last = min(first + size, target.size)
         tile, v, at = _tile(memory, C, last - first)
-        at[:] = np.arange(first, last)
+        _count(first, at)
         found = _read_labels(target, weight, at, sides.ignore_index, C, v)
         wrong = found if found != sides.ignore_index else wrong
         if classes_last:
@@ -728,7 +757,7 @@ def _same(z, target, weight, tiles, size, sides, fields, grads, totals, losses, 
                     tile[c, x] = z[first + x, c]
         else:
             for c in range(C):
-                tile[c] = z[c, first:last]
+                _copy(z[c, first:last], tile[c])
         _softmax_of_logits(tile, sides, fields.prediction, v)
         _finish(tile, factor, sides, fields, grads, grad.size > 0, v, at, totals, losses)
         for c in range(C if grad.size else 0):
@@ -746,14 +775,15 @@ def _same(z, target, weight, tiles, size, sides, fields, grads, totals, losses, 
 @_jit
 def _maximum(row, start):
     """In lanes: LLVM vectorises no maximum of floats over a row."""
-    lanes, whole = np.full(64, start), row.size // 64 * 64
+    lanes, whole = np.empty(64, row.dtype), row.size // 64 * 64
+    lanes[:] = start
     for first in range(0, whole, 64):
         part = row[first : first + 64]
         for x in range(64):
             lanes[x] = part[x] if part[x] > lanes[x] else lanes[x]
     for x in range(whole, row.size):
         start = row[x] if row[x] > start else start
-    return max(start, lanes.max())
+    return max(start, _highest(lanes))
 
 
 @partial(_compiled, flags=_SUMS)
@@ -798,7 +828,7 @@ def _row_softmax(row, shifted, out, sides, fields, v, r):
     out[y] = 0
 
 
-@_jit
+@_kernel
 def _rows(z, target, weight, rows, size, sides, fields, grads, totals, losses, grad, edge):
     """Positions [first, last) of a classification batch; otherwise as :func:`_upsampled`."""
     C, wrong = z.shape[1], sides.ignore_index
@@ -806,7 +836,7 @@ def _rows(z, target, weight, rows, size, sides, fields, grads, totals, losses, g
     for first in range(rows[0], rows[1], size):
         last = min(first + size, rows[1])
         _, v, at = _tile(memory, 1, last - first)
-        at[:] = np.arange(first, last)
+        _count(first, at)
         found = _read_labels(target, weight, at, sides.ignore_index, C, v)
         wrong = found if found != sides.ignore_index else wrong
         v.rest[:], v.true[:], v.loss[:], v.mean[:] = 1, 1, 0, 0
@@ -906,6 +936,7 @@ def _sides(options: Options, like: Tensor) -> _Sides:
         np.ascontiguousarray(bias),
         np.ascontiguousarray(margin),
         *map(np.exp, shifts),
+        np.ones_like(zeros),
         shifted=options.class_bias is not None or options.target_margin is not None,
         products=all(np.abs(side).max() <= LARGEST_SHIFT for side in shifts),
     )
