@@ -94,10 +94,19 @@ def test_every_loss_is_tried():
     assert {loss for loss, _ in CONFIGS.values()} == set(LOSSES)
 
 
-def test_scalar_differentiable_finite(build, batch, backend):
-    value, grad = value_and_gradient(build(backend=backend), *batch)
+def test_scalar_differentiable_finite(build, batch):
+    value, grad = value_and_gradient(build(), *batch)
     assert value.shape == () and value.isfinite()
     assert grad.isfinite().all() and (grad != 0).any()
+
+
+@pytest.mark.parametrize('shapes', [((9, 5), (9,)), ((1, 4, 3, 9), (1, 11, 9))], ids=str)
+def test_every_backend_gives_the_same(build, shapes, backend):
+    """On more shapes, since slower: test_functional/test_class_totals.py, without the losses."""
+    batch = make_batch(*shapes)
+    expected = value_and_gradient(build(backend='reference'), *batch)
+    result = value_and_gradient(build(backend=backend), *batch)
+    torch.testing.assert_close(result, expected, **FLOAT64)
 
 
 def test_a_diverged_model_shows(build):

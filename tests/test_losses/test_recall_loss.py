@@ -20,11 +20,18 @@ def denominator(normalizer, weights, support, target):
     return target.numel()
 
 
+def test_equals_the_paper(batch, backend):
+    assert_equals_the_paper(*batch, 'valid', 0, backend=backend)
+
+
 @pytest.mark.parametrize('normalizer', ['valid', 'weight', 'all'])
 @pytest.mark.parametrize('floor', [0, 1, 2.5])
-def test_equals_the_paper(batch, backend, normalizer, floor):
-    logits, target = batch
-    loss = RecallLoss(normalizer=normalizer, min_false_negatives=floor, backend=backend)
+def test_normalizer_and_floor(batch, normalizer, floor):
+    assert_equals_the_paper(*batch, normalizer, floor)
+
+
+def assert_equals_the_paper(logits, target, normalizer, floor, **kwargs):
+    loss = RecallLoss(normalizer=normalizer, min_false_negatives=floor, **kwargs)
     leaf = logits.clone().requires_grad_()
     full = leaf
     if logits.shape[2:] != target.shape[1:]:
