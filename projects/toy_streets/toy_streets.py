@@ -63,18 +63,19 @@ class ToyStreets(BaseSegDataset):
 
     METAINFO: ClassVar[dict] = dict(
         classes=CLASSES,
-        # After Okabe and Ito, distinguishable with any colour vision.
+        # Frequent classes are pale, the rare ones strong: one sees at once who finds them. The
+        # strong ones are after Okabe and Ito, distinguishable with any colour vision.
         palette=[
-            [86, 180, 233],
-            [90, 90, 90],
-            [204, 121, 167],
-            [0, 158, 115],
-            [206, 180, 140],
-            [0, 92, 178],
+            [198, 221, 240],
+            [182, 182, 186],
+            [224, 210, 206],
+            [172, 205, 176],
+            [232, 222, 196],
+            [0, 114, 178],
             [213, 94, 0],
-            [240, 228, 66],
-            [150, 20, 60],
-            [255, 255, 255],
+            [240, 200, 0],
+            [160, 20, 90],
+            [0, 0, 0],
         ],
     )
 
