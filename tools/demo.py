@@ -1,6 +1,6 @@
 """Cross entropy against RecallLoss, before your eyes and within minutes.
 
-Trains DeepLabV3-R18 twice on street scenes that are drawn on the fly, with the same seed, data and
+Trains DeepLabV3+ twice on street scenes that are drawn on the fly, with the same seed, data and
 schedule, as two processes side by side with one thread each. Then compares them: a table of the
 scores per class with confidence intervals, and a page with the figures. Every start trains again,
 in a folder of its own named by time.
@@ -17,8 +17,8 @@ from _arguments import demo_parser
 
 ROOT = Path(__file__).resolve().parents[1]
 RUNS = {
-    'CE': ROOT / 'configs/toy/deeplabv3_r18-d16_1xb4-ce-600i_toy-streets-192x128.py',
-    'Recall': ROOT / 'configs/toy/deeplabv3_r18-d16_1xb4-recall-600i_toy-streets-192x128.py',
+    'CE': ROOT / 'configs/toy/deeplabv3plus_r18-d16_1xb4-ce-600i_toy-streets-288x192.py',
+    'Recall': ROOT / 'configs/toy/deeplabv3plus_r18-d16_1xb4-recall-600i_toy-streets-288x192.py',
 }
 
 

@@ -8,12 +8,19 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from mmengine.config import Config
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from ..files import MissingInputError
 from .scalars import read_scalars
@@ -106,14 +113,7 @@ def _watch(
     processes: Mapping[str, multiprocessing.Process], configs: Mapping[str, Path], folder: Path
 ) -> None:
     """Show the progress until all processes have ended well, or exit when one has not."""
-    columns = (
-        TextColumn(f'{{task.description:>{max(7, *map(len, configs))}}}', markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn('{task.fields[state]:12}', markup=False),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=console) as progress:
+    with _bars(configs) as progress:
         tasks = {
             run: progress.add_task(run, total=_length(config), state='starting')
             for run, config in configs.items()
@@ -135,6 +135,20 @@ def _watch(
                 console.print(_plain_line(progress), soft_wrap=True)
                 last_line = time.monotonic()
             time.sleep(0.5)
+
+
+def _bars(runs: Iterable[str]) -> Progress:
+    return Progress(
+        TextColumn(f'{{task.description:>{max(7, *map(len, runs))}}}', markup=False),
+        BarColumn(24),  # a line fits a terminal of 80 columns
+        MofNCompleteColumn(),
+        TextColumn('{task.fields[state]:12}', markup=False),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn('left'),
+        console=console,
+        speed_estimate_period=60,  # logs are seconds apart, more where others share the cores
+    )
 
 
 def _length(config: Path) -> int:
@@ -161,6 +175,9 @@ def _plain_line(progress: Progress) -> str:
         f'{t.description} {t.completed:.0f}/{t.total:.0f} {t.fields["state"]}'
         for t in progress.tasks
     ]
+    left = [t.time_remaining for t in progress.tasks]
+    if None not in left:  # each has a speed
+        runs.append(f'about {max(left):.0f} s left')
     return f'{progress.tasks[0].elapsed:4.0f} s  ' + '  |  '.join(runs)
 
 

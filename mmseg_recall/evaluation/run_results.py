@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import fields, replace
@@ -38,6 +39,9 @@ from .predictions import (
     small_size,
 )
 from .provenance import run_facts, run_settings
+
+LOGGER = logging.getLogger(__name__)
+"""For what MMEngine says of a checkpoint: warnings are shown, not that it is being loaded."""
 
 THRESHOLDS = (20, 100)
 """Where few-shot ends and many-shot begins, unless ``LongTailAccuracy`` says otherwise."""
@@ -162,6 +166,7 @@ def predictions(cfg: Config, checkpoint: Path, title: str) -> tuple[Any, Iterato
     loader_cfg = cfg.val_dataloader.copy()
     # The images in their own order, which is the same for every run.
     loader_cfg['sampler'] = dict(type='DefaultSampler', shuffle=False)
+    loader_cfg['pin_memory'] = False  # one pass gains nothing; without a GPU it would warn
     loader = AnyDeviceRunner.build_dataloader(loader_cfg)
     model, meta = _trained_model(cfg, checkpoint)
     return loader.dataset, _predicted(model, loader, title), meta
@@ -173,8 +178,8 @@ def _trained_model(cfg: Config, checkpoint: Path) -> tuple[torch.nn.Module, dict
         warnings.simplefilter('ignore')  # the training said them
         model = build_model(cfg)
     with reading(checkpoint, 'a checkpoint'):
-        meta = load_checkpoint(model, str(checkpoint), map_location='cpu').get('meta') or {}
-    return model.to(get_device()).eval(), meta
+        loaded = load_checkpoint(model, str(checkpoint), map_location='cpu', logger=LOGGER)
+    return model.to(get_device()).eval(), loaded.get('meta') or {}
 
 
 def _predicted(model: torch.nn.Module, loader, title: str) -> Iterator[tuple]:

@@ -52,13 +52,16 @@ SIGN_STYLES = (
 )
 
 
-def draw_street(width: int, height: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def draw_street(
+    width: int, height: int, rng: np.random.Generator, noise: float = 1.0
+) -> tuple[np.ndarray, np.ndarray]:
     """Draw one street scene.
 
     Args:
         width (int): Width of the image in pixels.
         height (int): Height of the image in pixels.
         rng (numpy.random.Generator): Source of everything random in the scene.
+        noise (float): Factor of the camera's noise. All else stays as it is.
 
     Returns:
         tuple[numpy.ndarray, numpy.ndarray]: The image, ``(height, width, 3)`` uint8 in BGR order,
@@ -79,7 +82,7 @@ def draw_street(width: int, height: int, rng: np.random.Generator) -> tuple[np.n
     for _, paint in sorted(objects, key=lambda item: -item[0]):
         paint()
     _paint_bonnet(scene)
-    return _photograph(scene), scene.labels
+    return _photograph(scene, noise), scene.labels
 
 
 @dataclass
@@ -484,13 +487,14 @@ def _paint_bonnet(scene: _Scene) -> None:
 # --- light ------------------------------------------------------------------------------------
 
 
-def _photograph(scene: _Scene) -> np.ndarray:
+def _photograph(scene: _Scene, strength: float) -> np.ndarray:
     """The image as a camera records it: uneven light, shadows, colour cast, blur and noise."""
     rng = scene.rng
     light = 1 + 0.06 * scene.blotches(9, 6) + 0.03 * scene.blotches(48, 32)
     light *= _shadows(scene)
     cast = rng.uniform(0.68, 1.2) * rng.uniform(0.93, 1.07, 3)
-    noise = rng.standard_normal((scene.height, scene.width), dtype=np.float32) * rng.uniform(3, 10)
+    noise = rng.standard_normal((scene.height, scene.width), dtype=np.float32)
+    noise *= strength * rng.uniform(3, 10)
     blurred = cv2.GaussianBlur(scene.image, (0, 0), rng.uniform(0.35, 0.7))
     lit = blurred * (light[..., None] * cast.astype(np.float32)) + noise[..., None]
     return np.ascontiguousarray(lit.clip(0, 255).astype(np.uint8)[..., ::-1])

@@ -1,8 +1,8 @@
 """``ToyStreets``: a long-tailed segmentation dataset that needs no file.
 
-An image has an address instead, ``toystreets://192x128/0/000012.png``: its size, seed and index.
-:class:`LoadToyStreets` draws it from there, and MMEngine's file client finds it there too, so that
-code that opens images by path (``SegVisualizationHook``) works as with files.
+An image has an address instead, ``toystreets://192x128/1.0/0/000012.png``: its size, noise, seed
+and index. :class:`LoadToyStreets` draws it from there, and MMEngine's file client finds it there
+too, so that code that opens images by path (``SegVisualizationHook``) works as with files.
 """
 
 from __future__ import annotations
@@ -32,14 +32,15 @@ class ToyStreets(BaseSegDataset):
 
     Ten classes, from sky, building and road (at 192x128 each more than a fifth of the pixels) down
     to pole, traffic sign and bicycle (each less than 0.5 %, in nearly every image). The camera
-    car's bonnet is labelled 255. Image ``i`` depends on ``seed``, ``i`` and ``size`` alone, so
-    two datasets with different seeds serve as training and validation set. The pipeline starts
-    with :class:`LoadToyStreets`.
+    car's bonnet is labelled 255. Image ``i`` depends on ``seed``, ``i``, ``size`` and ``noise``
+    alone, so two datasets with different seeds serve as training and validation set. The pipeline
+    starts with :class:`LoadToyStreets`.
 
     Args:
         num_images (int): Number of images, at least 1.
         size (tuple[int, int]): Width and height of an image in pixels, each at least 16.
         seed (int): Seed of the streets, 0 or more.
+        noise (float): Factor of the camera's noise, 0 or more.
         metainfo (dict, optional): As in ``BaseSegDataset``; ``classes`` may name a subset, the
             other classes are then labelled 255.
         indices (int or Sequence[int], optional): Use only the first ``indices`` images, or only
@@ -50,7 +51,8 @@ class ToyStreets(BaseSegDataset):
         lazy_init (bool): As in ``BaseSegDataset``.
 
     Raises:
-        TypeError: If ``num_images`` or ``seed`` is not an integer, or ``size`` not two of them.
+        TypeError: If ``num_images`` or ``seed`` is not an integer, ``size`` not two of them, or
+            ``noise`` not a number.
         ValueError: If one of them is too small.
 
     Example:
@@ -61,18 +63,19 @@ class ToyStreets(BaseSegDataset):
 
     METAINFO: ClassVar[dict] = dict(
         classes=CLASSES,
-        # After Okabe and Ito, distinguishable with any colour vision.
+        # Frequent classes are pale, the rare ones strong: one sees at once who finds them. The
+        # strong ones are after Okabe and Ito, distinguishable with any colour vision.
         palette=[
-            [86, 180, 233],
-            [90, 90, 90],
-            [204, 121, 167],
-            [0, 158, 115],
-            [206, 180, 140],
-            [0, 92, 178],
+            [198, 221, 240],
+            [182, 182, 186],
+            [224, 210, 206],
+            [172, 205, 176],
+            [232, 222, 196],
+            [0, 114, 178],
             [213, 94, 0],
-            [240, 228, 66],
-            [150, 20, 60],
-            [255, 255, 255],
+            [240, 200, 0],
+            [160, 20, 90],
+            [0, 0, 0],
         ],
     )
 
@@ -81,6 +84,7 @@ class ToyStreets(BaseSegDataset):
         num_images: int = 1000,
         size: tuple[int, int] = (192, 128),
         seed: int = 0,
+        noise: float = 1.0,
         metainfo: dict | None = None,
         indices: int | Sequence[int] | None = None,
         serialize_data: bool = True,
@@ -91,6 +95,7 @@ class ToyStreets(BaseSegDataset):
         self.num_images = checks.integer('num_images', num_images, low=1)
         self.size = _checked_size(size)
         self.seed = checks.integer('seed', seed, low=0)
+        self.noise = checks.number('noise', noise, low=0, high_open=True)
         super().__init__(
             metainfo=metainfo,
             indices=indices,
@@ -109,7 +114,7 @@ class ToyStreets(BaseSegDataset):
         width, height = self.size
         return [
             dict(
-                img_path=f'toystreets://{width}x{height}/{self.seed}/{index:06d}.png',
+                img_path=f'toystreets://{width}x{height}/{self.noise}/{self.seed}/{index:06d}.png',
                 label_map=self.label_map,
                 reduce_zero_label=False,
                 seg_fields=[],
@@ -177,14 +182,15 @@ class ToyStreetsBackend(BaseStorageBackend):
 
 def _draw(address: str) -> tuple[np.ndarray, np.ndarray]:
     """Image and labels of the image at an address."""
-    parts = re.fullmatch(r'toystreets://(\d+)x(\d+)/(\d+)/(\d+)\.png', address)
+    parts = re.fullmatch(r'toystreets://(\d+)x(\d+)/(\d\S*)/(\d+)/(\d+)\.png', address)
     if parts is None:
         raise ValueError(
             'img_path must be the address of an image of ToyStreets, such as '
-            f"'toystreets://192x128/0/000012.png', but got {address!r}"
+            f"'toystreets://192x128/1.0/0/000012.png', but got {address!r}"
         )
-    width, height, seed, index = map(int, parts.groups())
-    return draw_street(width, height, np.random.default_rng((seed, index)))
+    width, height, noise, seed, index = parts.groups()
+    rng = np.random.default_rng((int(seed), int(index)))
+    return draw_street(int(width), int(height), rng, float(noise))
 
 
 def _renamed(labels: np.ndarray, label_map: dict[int, int] | None) -> np.ndarray:

@@ -1,5 +1,8 @@
 """ToyStreets: the same images every time, a long tail of classes, and clear errors."""
 
+import zlib
+
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -35,6 +38,26 @@ def test_same_index_same_image():
     for index in (4, 0, 4):
         np.testing.assert_array_equal(first[index]['img'], second[index]['img'])
         np.testing.assert_array_equal(first[index]['gt_seg_map'], second[index]['gt_seg_map'])
+
+
+def test_streets_of_the_measured_tables_stay_as_they_are():
+    """The numbers of 192x128 images in configs/toy are of these: noise came later."""
+    streets = [draw_street(192, 128, np.random.default_rng((0, index))) for index in range(4)]
+    images, labels = map(np.stack, zip(*streets))
+    # OpenCV rounds the corners of polygons in one way until 4, in another from 5 on.
+    checksums = {'4': 3935509150, '5': 3421526550}
+    assert zlib.crc32(labels.tobytes()) == checksums[cv2.__version__[0]]
+    assert images.mean() == pytest.approx(129.006, abs=0.01)
+    assert images.std() == pytest.approx(49.758, abs=0.01)
+
+
+def test_noise_changes_nothing_but_the_noise():
+    clean, grainy, noisy = (
+        ToyStreets(num_images=1, noise=noise, pipeline=LOAD)[0] for noise in (0, 0.3, 1)
+    )
+    np.testing.assert_array_equal(clean['gt_seg_map'], noisy['gt_seg_map'])
+    little, much = (np.std(image['img'] - clean['img'].astype(float)) for image in (grainy, noisy))
+    assert 0 < little < 0.4 * much
 
 
 def test_seed_and_index_change_the_image():
@@ -130,6 +153,12 @@ def test_subset_of_classes_and_of_images():
             r'size must be \(width, height\), but got \(192, 128, 3\)',
         ),
         (
+            dict(noise='low'),
+            TypeError,
+            r"noise must be a number in \[0, inf\), but got 'low'",
+        ),
+        (dict(noise=-1), ValueError, r'noise must be in \[0, inf\), but got -1'),
+        (
             dict(size=(8, 128)),
             ValueError,
             'width in size must be an integer of at least 16, but got 8',
@@ -148,7 +177,7 @@ def test_bad_arguments(arguments, error, message):
 
 def test_image_by_its_address():
     entry = ToyStreets(num_images=9, seed=4, pipeline=LOAD)[8]
-    assert entry['img_path'] == 'toystreets://192x128/4/000008.png'
+    assert entry['img_path'] == 'toystreets://192x128/1.0/4/000008.png'
     np.testing.assert_array_equal(imfrombytes(fileio.get(entry['img_path'])), entry['img'])
     with pytest.raises(TypeError, match='is an image, not text'):
         fileio.get_text(entry['img_path'])
