@@ -1,0 +1,12 @@
+optim_wrapper = dict(
+    type='OptimWrapper',
+    optimizer=dict(type='SGD', lr=0.02, momentum=0.9, weight_decay=1e-4),
+    clip_grad=dict(max_norm=10),
+)
+param_scheduler = [
+    dict(type='LinearLR', start_factor=0.01, by_epoch=False, end=50),
+    dict(type='CosineAnnealingLR', by_epoch=False, begin=50, T_max=750),
+]
+train_cfg = dict(type='IterBasedTrainLoop', max_iters=800, val_interval=800)
+val_cfg = dict(type='ValLoop')
+test_cfg = dict(type='TestLoop')
