@@ -4,7 +4,7 @@ model = dict(
     roi_head=dict(
         bbox_head=dict(
             # LDAM's logits are cosines: MMDetection's normalised classifier without its own scale.
-            cls_predictor_cfg=dict(_delete_=True, type='NormedLinear', tempearture=1.0, bias=False),
+            cls_predictor_cfg=dict(type='NormedLinear', tempearture=1.0, bias=False),
             loss_cls={{_base_.loss}},
         )
     )
