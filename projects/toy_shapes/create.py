@@ -127,8 +127,8 @@ def draw(labels: list[int], rng: np.random.Generator) -> tuple[np.ndarray, list[
         paint = _paint(ground, rng) + 14 * _blotches(rng, 8)
         image += mask * (np.float32(paint) - image)
         outlines.append(outline)
-    blurred = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.6, 1.3))
-    noisy = blurred + rng.normal(0, rng.uniform(6, 18), blurred.shape)
+    blurred = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.5, 1.0))
+    noisy = blurred + rng.normal(0, rng.uniform(4, 12), blurred.shape)
     return noisy.clip(0, 255).astype(np.uint8), outlines
 
 
@@ -149,14 +149,14 @@ def _paint(ground: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def _places(number: int, rng: np.random.Generator) -> list[tuple[np.ndarray, float]]:
     """Centres and radii of circles that do not touch."""
     places: list[tuple[np.ndarray, float]] = []
-    radius = rng.uniform(10, 19)
+    radius = rng.uniform(13, 22)
     while len(places) < number:
         centre = rng.uniform(radius, SIDE - radius, 2)
         if all(math.dist(centre, other) > radius + size + 2 for other, size in places):
             places.append((centre, radius))
-            radius = rng.uniform(10, 19)
+            radius = rng.uniform(13, 22)
         else:
-            radius = max(8.0, 0.98 * radius)
+            radius = max(9.0, 0.98 * radius)
     return places
 
 
