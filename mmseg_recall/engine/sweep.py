@@ -58,7 +58,7 @@ def plan(
     """All runs of a sweep: each config with each combination of the grid's values and each seed.
 
     Args:
-        configs: The files of segmentation or classification configs.
+        configs: The files, of configs of any of the libraries.
         grid: The values of each key, which is written as in ``--cfg-options``.
         seeds: The seeds.
         options: Settings to override in all, see :func:`~mmseg_recall.engine.launch.read_config`.
