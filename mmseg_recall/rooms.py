@@ -16,6 +16,7 @@ LIBRARIES = dict(
     mmcv=('MMCV', 'onedl'),
     mmseg=('MMSegmentation', 'onedl'),
     mmpretrain=('MMPretrain', 'onedl'),
+    lvis=('lvis', 'detection'),
     rich=('rich', 'onedl'),
     cv2=('OpenCV', 'onedl'),
     sklearn=('scikit-learn', 'onedl'),

@@ -1,4 +1,6 @@
-"""Test a segmentation or classification model from a config and a checkpoint."""
+"""Test a model from a config and a checkpoint."""
+
+import os
 
 from _arguments import runner_parser
 
@@ -7,7 +9,7 @@ def parse_args():
     parser = runner_parser(__doc__)
     parser.add_argument('checkpoint', help='checkpoint file')
     parser.add_argument(
-        '--out', help='save predictions: a folder of label maps, or for classification a .pkl file'
+        '--out', help='save predictions: a folder of label maps, or of other models a .pkl file'
     )
     parser.add_argument('--show', action='store_true', help='show predictions in a window')
     parser.add_argument('--show-dir', help='folder for images of the predictions')
@@ -25,7 +27,8 @@ def save_predictions(cfg, out):
     if cfg.default_scope == 'mmseg':
         metrics[0].output_dir = out
     else:
-        metrics.append(dict(type='DumpResults', out_file_path=out))
+        dump = 'DumpDetResults' if cfg.default_scope == 'mmdet' else 'DumpResults'
+        metrics.append(dict(type=dump, out_file_path=out))
     cfg.test_evaluator = metrics
 
 
@@ -34,6 +37,10 @@ def draw_predictions(cfg, show, folder):
         hook = dict(type='SegVisualizationHook', draw=True, interval=1, show=show)
         if folder:
             cfg.visualizer.save_dir = folder
+    elif cfg.default_scope == 'mmdet':
+        # A relative path would be inside the work folder.
+        out_dir = folder and os.path.abspath(folder)
+        hook = dict(type='DetVisualizationHook', draw=True, show=show, test_out_dir=out_dir)
     else:
         hook = dict(type='VisualizationHook', enable=True, interval=1, show=show, out_dir=folder)
     cfg.merge_from_dict({'default_hooks.visualization': hook})

@@ -18,7 +18,7 @@ from rich.text import Text
 
 from ..datasets.class_counts import ClassCounts
 from ..engine.hooks.replace_loss_hook import MASKS
-from ..engine.launch import load_config
+from ..engine.launch import ONE_CLASS_EACH, load_config
 from ..files import InputError, read_checkpoint, written_whole
 from ..functional import effective_number_weights, saturated_beta
 from .mistakes import Mistake, find_mistakes
@@ -125,7 +125,7 @@ def check(
             fit the model.
     """
     console = Console(markup=False, emoji=False, highlight=False)  # names are written as they are
-    cfg = load_config(config)
+    cfg = load_config(config, scopes=ONE_CLASS_EACH)
     if write:  # before minutes pass
         check_target(cfg, write)
     if checkpoint:

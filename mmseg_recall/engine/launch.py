@@ -16,7 +16,11 @@ from torch import nn
 
 from ..files import InputError, read_checkpoint, reading
 
-SCOPES = ('mmseg', 'mmpretrain')
+SCOPES = ('mmseg', 'mmpretrain', 'mmdet')
+"""Whose configs are trained and tested."""
+
+ONE_CLASS_EACH = ('mmseg', 'mmpretrain')
+"""Those whose models give every pixel or image one class."""
 
 
 def read_config(path: str | Path, options: Sequence[str] = ()) -> Config:
@@ -66,23 +70,24 @@ def load_config(
     options: Sequence[str] = (),
     work_dir: str | Path | None = None,
     launcher: str = 'none',
+    scopes: Sequence[str] = SCOPES,
 ) -> Config:
-    """Read the config of a training or test of either library.
+    """Read the config of a training or test of one of the libraries.
 
     Args:
         path: The file.
         options: Settings to override, see :func:`read_config`.
         work_dir: The folder for results; default: the config's, else ``work_dirs/<its name>``.
         launcher: What started the processes: ``'none'``, ``'pytorch'``, ``'slurm'`` or ``'mpi'``.
+        scopes: Which libraries it may be for.
 
     Raises:
-        InputError: See :func:`read_config`; or if the config is for neither MMSegmentation nor
-            MMPretrain.
+        InputError: See :func:`read_config`; or if the config is for none of the libraries.
     """
     cfg = read_config(path, options)
     scope = cfg.get('default_scope')
-    if scope not in SCOPES:
-        raise InputError(f'{path}: default_scope is {scope!r}, expected one of {SCOPES}')
+    if scope not in scopes:
+        raise InputError(f'{path}: default_scope is {scope!r}, expected one of {scopes}')
     cfg.launcher = launcher
     cfg.work_dir = str(work_dir or cfg.get('work_dir') or f'work_dirs/{Path(path).stem}')
     return cfg

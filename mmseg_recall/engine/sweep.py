@@ -58,7 +58,7 @@ def plan(
     """All runs of a sweep: each config with each combination of the grid's values and each seed.
 
     Args:
-        configs: The files of segmentation or classification configs.
+        configs: The files, of configs of any of the libraries.
         grid: The values of each key, which is written as in ``--cfg-options``.
         seeds: The seeds.
         options: Settings to override in all, see :func:`~mmseg_recall.engine.launch.read_config`.
@@ -261,9 +261,12 @@ def _table(
         finished = cells.setdefault((run.config, *map(str, run.values.values())), [])
         finished += [scores[run.name]] if scores[run.name] else []
     shown = [name for name in names if '/' not in name] or names
+    found = [run_scores.get(name, 0) for run_scores in scores.values() for name in shown]
+    digits = 2 if any(score > 1 for score in found) else 4  # of percent, of parts of 1 (COCO's AP)
     rows = [['config', *short_names(list(runs[0].values)), 'runs', *shown]]
     for cell, finished in cells.items():
-        rows.append([*cell, str(len(finished)), *(_mean(finished, name) for name in shown)])
+        means = [_mean([s[name] for s in finished if name in s], digits) for name in shown]
+        rows.append([*cell, str(len(finished)), *means])
     return rows
 
 
@@ -277,10 +280,11 @@ def _print(rows: list[list[str]]) -> None:
     console.print(table)
 
 
-def _mean(finished: list[dict], name: str) -> str:
-    values = [scores[name] for scores in finished if name in scores]
+def _mean(values: list[float], digits: int) -> str:
     if not values:
         return ''
-    mean = f'{np.mean(values):.2f}'
+    mean = f'{np.mean(values):.{digits}f}'
     # Not of a score that does not exist: few-shot accuracy where no class is so rare.
-    return mean if len(values) < 2 or mean == 'nan' else f'{mean} ± {np.std(values, ddof=1):.2f}'
+    if len(values) < 2 or mean == 'nan':
+        return mean
+    return f'{mean} ± {np.std(values, ddof=1):.{digits}f}'

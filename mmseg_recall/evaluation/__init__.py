@@ -20,6 +20,7 @@ MODULES = {
     'image_totals': (None, ('ImageTotals', 'scores')),
     'intervals': (None, ('bootstrap', 'paired_means')),
     'label_maps': ('cv2', ('read_label_maps',)),
+    'lvis_api': ('lvis', ()),
     'predictions': (None, ('RunResults',)),
     'run_results': ('mmengine', ('read_run', 'read_runs')),
 }

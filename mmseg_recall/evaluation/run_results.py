@@ -21,7 +21,7 @@ from rich.markup import escape
 from rich.progress import track
 
 from ..datasets.class_counts import IGNORED, ClassCounts, cached_class_counts
-from ..engine.launch import build_model, load_config
+from ..engine.launch import ONE_CLASS_EACH, build_model, load_config
 from ..engine.runner import AnyDeviceRunner
 from ..files import InputError, MissingInputError, read_or_rebuild, reading, written_whole
 from ..functional import checks, read_class_counts, shot_groups
@@ -104,7 +104,7 @@ def read_run(folder: str | Path, checkpoint: Literal['last', 'best'] = 'last') -
     """
     folder = Path(folder)
     config, weights = find_config(folder), find_checkpoint(folder, checkpoint)
-    cfg = load_config(config, work_dir=folder)
+    cfg = load_config(config, work_dir=folder, scopes=ONE_CLASS_EACH)
     if not cfg.get('val_dataloader'):
         raise InputError(f'{config} has no val_dataloader: there is nothing to score the run on')
     return read_or_rebuild(

@@ -98,6 +98,13 @@ def test_a_head_of_masks_takes_neither_lines_nor_hook(segmentation, tmp_path, ca
         check(path, write=tmp_path / 'recall.py')
 
 
+def test_a_config_of_boxes(tmp_path):
+    """Its rows and sentences are of one class for each pixel or image."""
+    (tmp_path / 'boxes.py').write_text("default_scope = 'mmdet'\n")
+    with pytest.raises(InputError, match="default_scope is 'mmdet', expected one of"):
+        check(tmp_path / 'boxes.py')
+
+
 def test_labels_that_do_not_fit_the_model(segmentation):
     with pytest.raises(InputError, match='num_classes=4, but the training set names 10 classes'):
         check(segmentation(**{'model.decode_head.num_classes': 4}))

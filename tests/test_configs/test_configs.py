@@ -1,5 +1,6 @@
 """The shipped configs build and train, through ``tools/train.py`` as a user starts it."""
 
+import importlib.util
 import json
 import runpy
 import sys
@@ -22,6 +23,7 @@ from tests.test_tools.paths import ROOT, SMALL_NETWORK
 
 TOY = sorted((ROOT / 'configs/toy').glob('*.py'))
 CAMVID = sorted((ROOT / 'configs/camvid').glob('*.py'))
+OF_MMDETECTION = ('lvis', 'toy_shapes')
 SMALL = (
     *SMALL_NETWORK,
     'train_cfg.max_iters=10',
@@ -103,5 +105,7 @@ def test_every_config_counts_classes():
     configs = sorted((ROOT / 'configs').glob('[!_]*/*.py'))
     assert len(configs) > 100
     for path in configs:
-        cfg = Config.fromfile(path).to_dict()
-        assert dict(type='ClassCountsHook') in cfg['custom_hooks'], path.name
+        if path.parent.name in OF_MMDETECTION and importlib.util.find_spec('mmdet') is None:
+            continue  # their bases are MMDetection's
+        hooks = Config.fromfile(path).custom_hooks
+        assert 'ClassCountsHook' in [hook['type'] for hook in hooks], path.name

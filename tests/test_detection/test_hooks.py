@@ -14,16 +14,20 @@ from mmengine.registry import DefaultScope
 from mmseg_recall.datasets.annotation_file import naming_bad_annotations
 from mmseg_recall.engine.hooks import MetaReweighter
 from mmseg_recall.engine.hooks.replace_loss_hook import replace_losses
+from mmseg_recall.engine.runner import AnyDeviceRunner
 from mmseg_recall.files import InputError
 from mmseg_recall.losses import RecallLoss
+from tests.processes import in_two_processes
+from tests.test_detection import tiny_detector
 from tests.test_detection.tiny_detector import (
+    LABELS,
     NAMES,
     annotations,
     build_runner,
     model_config,
     write_data,
 )
-from tests.tolerances import FLOAT64
+from tests.tolerances import DISTRIBUTED, FLOAT64, assert_relative
 
 SCOPE = 'mmdet'
 C = len(NAMES)
@@ -218,3 +222,53 @@ def test_checked_labels(tmp_path, data):
     runner = build_runner(tmp_path / 'b', data, weighted, custom_hooks=hooks)
     with pytest.raises(ValueError, match='has 3 numbers.*and background has one too'):
         runner.train()
+
+
+# --- two processes ------------------------------------------------------------------------------
+
+BASES = ('softmax', 'sigmoid')
+
+
+def train_classifier(work_dir, data, base, batch_size, **options):
+    """The last layer and the learned weights after three steps, each on all boxes."""
+    sampler = dict(num=1000, pos_fraction=0.5, add_gt_as_proposals=True)  # none is drawn
+    options |= {
+        'model.train_cfg.rcnn.sampler': sampler,
+        'train_dataloader.batch_size': batch_size,
+        'custom_hooks': [FREEZE, dict(type='MetaReweighter', classifier=FC, lr=0.1)],
+    }
+    runner = build_runner(work_dir, data, balanced(base, COUNTS), **options)
+    runner.train()
+    head = getattr(runner.model, 'module', runner.model).roi_head.bbox_head
+    weights = torch.cat([parameter.detach().flatten() for parameter in head.fc_cls.parameters()])
+    return weights, head.loss_cls.class_weight
+
+
+def train_as_one_of_two(rank, folder, data):
+    tiny_detector.Runner = AnyDeviceRunner
+    return {
+        base: train_classifier(folder / base, data, base, batch_size=1, launcher='pytorch')
+        for base in BASES
+    }
+
+
+@pytest.fixture(scope='module')
+def even_data(tmp_path_factory):
+    """As many images for each process: the sampler of the meta batches repeats none."""
+    return write_data(tmp_path_factory.mktemp('even'), annotations([*LABELS, (0, 1)]))
+
+
+@pytest.fixture(scope='module')
+def of_two(tmp_path_factory, even_data):
+    folder = tmp_path_factory.mktemp('two')
+    return in_two_processes(train_as_one_of_two, folder, even_data, join=False)
+
+
+@pytest.mark.parametrize('base', BASES)
+def test_two_processes_equal_one(tmp_path, even_data, of_two, base):
+    """Losses and learned weights, of boxes that are not as many in each process."""
+    expected = train_classifier(tmp_path / 'one', even_data, base, batch_size=2)
+    assert (expected[1] - 1).abs().max() > 1e-2
+    for results in of_two:
+        for value, reference in zip(results[base], expected):
+            assert_relative(value, reference, DISTRIBUTED)

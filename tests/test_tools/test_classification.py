@@ -77,7 +77,7 @@ def test_files_and_options_that_cannot_be_used(tmp_path, monkeypatch, says):
     monkeypatch.chdir(tmp_path)
     Path('lenet.py').write_text(CONFIG)
     Path('broken.py').write_text('model = dict(')
-    Path('mmdet.py').write_text("default_scope = 'mmdet'\n")
+    Path('mmpose.py').write_text("default_scope = 'mmpose'\n")
     Path('cut.pth').write_bytes(b'PK\x03\x04 cut off')
 
     def start(tool, *arguments):
@@ -88,8 +88,8 @@ def test_files_and_options_that_cannot_be_used(tmp_path, monkeypatch, says):
         start('train.py', 'none.py')
     with says(r'^train.py: broken\.py cannot be read: expected a config file, but got SyntaxError'):
         start('train.py', 'broken.py')
-    with says(r"^train.py: mmdet\.py: default_scope is 'mmdet', expected one of"):
-        start('train.py', 'mmdet.py')
+    with says(r"^train.py: mmpose\.py: default_scope is 'mmpose', expected one of"):
+        start('train.py', 'mmpose.py')
     with says('^train.py: --cfg-options must be KEY=VALUE, but got train_cfg'):
         start('train.py', 'lenet.py', '--cfg-options', 'train_cfg.max_epochs=1', 'train_cfg')
     with says('^train.py: --auto-scale-lr needs auto_scale_lr.base_batch_size in the config'):

@@ -182,6 +182,17 @@ def test_scores_that_a_run_does_not_have(tmp_path):
     assert dict(zip(header[1:], row[1:])) == dict(runs='2', few='nan', top1='1.00', mIoU='3.00')
 
 
+def test_scores_that_are_parts_of_one(tmp_path):
+    """LVIS's and COCO's: two digits would hide what tells runs apart."""
+    runs = sweep.plan([CONFIG], {}, [0, 1])
+    for run, score in zip(runs, (0.213, 0.206)):
+        (tmp_path / run.name).mkdir()
+        found = {'lvis/segm_AP': score, 'lvis/segm_APl': -1.0}
+        (tmp_path / run.name / 'scores.json').write_text(json.dumps(found))
+    _, row = sweep.write_results(runs, tmp_path)
+    assert row[2:] == ['0.2095 ± 0.0049', '-1.0000 ± 0.0000']
+
+
 def test_values_of_a_grid():
     """Elements of lists, tuples and lists as values; names that tell the runs apart."""
     grid = {

@@ -263,7 +263,8 @@ class MetaHook(Hook):
         images = not hasattr(self.head, 'loss_decode')
         sampler_type = ClassAwareSampler if images else DefaultSampler
         sampler = sampler_type(source.dataset, seed=runner.seed + META_SEED)
-        batch_size = self.meta_batch_size or training.batch_size
+        # Not the loader's own: None where a sampler makes the batches, as MMDetection's does.
+        batch_size = self.meta_batch_size or training.batch_sampler.batch_size
         return DataLoader(
             source.dataset,
             batch_sampler=_EndlessBatches(sampler, batch_size, runner.iter),
