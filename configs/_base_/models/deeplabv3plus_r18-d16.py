@@ -8,6 +8,6 @@ model = dict(
         in_channels=128,
         channels=64,
         c1_in_channels=16,
-        c1_channels=16,
+        c1_channels=48,
     ),
 )
