@@ -41,13 +41,9 @@ def frequency(images: int) -> str:
 
 def _around(corners: int, inner: float | None = None) -> Outline:
     """A regular polygon, or with an inner radius a star."""
-    radii = [1.0] if inner is None else [1.0, inner]
-    steps = corners * len(radii)
-    points = [
-        (radii[i % len(radii)] * math.cos(angle), radii[i % len(radii)] * math.sin(angle))
-        for i in range(steps)
-        for angle in [2 * math.pi * i / steps]
-    ]
+    radii = [1.0, inner] * corners if inner else [1.0] * corners
+    turns = np.arange(len(radii)) * 2 * math.pi / len(radii)
+    points = [(r * math.cos(turn), r * math.sin(turn)) for r, turn in zip(radii, turns)]
     return lambda rng: points
 
 
@@ -72,7 +68,7 @@ def _arrowhead(rng: np.random.Generator) -> list[tuple[float, float]]:
 
 
 def _bars(*corners: tuple[float, float]) -> Outline:
-    """A fixed outline."""
+    """Bars that meet at right angles."""
     return lambda rng: list(corners)
 
 

@@ -1,4 +1,4 @@
-# For images of 128x128 pixels with objects of 16 to 40, from scratch: a quarter of the channels of
+# For images of 128x128 pixels with objects of 18 to 44, from scratch: a quarter of the channels of
 # ResNet-18, an eighth of those of MMDetection's FPN and heads, and fewer boxes.
 _base_ = 'mmdet::_base_/models/mask-rcnn_r50_fpn.py'
 model = dict(
