@@ -75,14 +75,14 @@ demo-classification: $(VENV)/.installed  ## Train on long-tailed digits with thr
 	@$(RUN) tools/demo_classification.py
 
 test: $(VENV)/.installed  ## Run the tests
-	@OMP_NUM_THREADS=1 $(RUN) -m pytest --numprocesses 2
+	@OMP_NUM_THREADS=1 $(RUN) -m pytest --numprocesses 2 --dist worksteal
 
 test-page: $(VENV)/.installed  ## Test the comparison page in the Chromium or Chrome that is there
 	@$(RUN) -m pip install --quiet --no-build-isolation --editable '.[browser]'
 	@$(RUN) -m pytest tests/test_visualization/test_page_in_browser.py
 
 test-openmmlab: $(OPENMMLAB)/.installed  ## Run the tests with OpenMMLab's own last releases
-	@OMP_NUM_THREADS=1 $(OPENMMLAB)/bin/python -m pytest --numprocesses 2
+	@OMP_NUM_THREADS=1 $(OPENMMLAB)/bin/python -m pytest --numprocesses 2 --dist worksteal
 
 test-detection: $(OPENMMLAB)/.detection  ## Run the tests of detection, with OpenMMLab's own last releases
 	@OMP_NUM_THREADS=1 $(OPENMMLAB)/bin/python -m pytest tests/test_detection

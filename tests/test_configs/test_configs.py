@@ -50,16 +50,24 @@ def train(config, work_dir, monkeypatch):
 
 
 @pytest.mark.parametrize('config', TOY, ids=lambda path: path.stem.split('-600i')[0])
-@pytest.mark.parametrize('with_soft_iou', [False, True], ids=['alone', 'with SoftIoU'])
-def test_toy_config_trains(config, with_soft_iou, tmp_path, monkeypatch):
-    if with_soft_iou:
-        both = tmp_path / 'both.py'
-        loss = dict(Config.fromfile(config).model.decode_head.loss_decode)
-        both.write_text(
-            f"_base_ = {str(config)!r}\nlosses = [{loss!r}, dict(type='SoftIoULoss')]\n"
-            'model = dict(decode_head=dict(loss_decode=losses))\n'
-        )
-        config = both
+def test_toy_config_trains(config, tmp_path, monkeypatch):
+    check_training(config, tmp_path, monkeypatch)
+
+
+@pytest.mark.parametrize('loss', ['ce', 'cb', 'ohem', 'recall'])
+def test_beside_soft_iou(loss, tmp_path, monkeypatch):
+    """Losses of positions, with counts, of the hardest positions, and of totals."""
+    (config,) = (path for path in TOY if f'deeplabv3_r18-d16_1xb4-{loss}-' in path.stem)
+    first = dict(Config.fromfile(config).model.decode_head.loss_decode)
+    both = tmp_path / 'both.py'
+    both.write_text(
+        f"_base_ = {str(config)!r}\nlosses = [{first!r}, dict(type='SoftIoULoss')]\n"
+        'model = dict(decode_head=dict(loss_decode=losses))\n'
+    )
+    check_training(both, tmp_path, monkeypatch)
+
+
+def check_training(config, tmp_path, monkeypatch):
     lines = train(config, tmp_path / 'work', monkeypatch)
     losses = [line['loss'] for line in lines if 'loss' in line]
     assert losses and all(loss == loss and loss > 0 for loss in losses)
