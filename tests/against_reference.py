@@ -29,12 +29,12 @@ def value_and_gradient(loss, logits, *args, **kwargs):
     return value.detach(), leaf.grad
 
 
-def totals_and_gradient(logits, target, backend, fields=None, seed=0, **options):
+def totals_and_gradient(logits, target, backend, fields=None, **options):
     """The totals, all or some, and the gradient of a random combination of them."""
     leaf = logits.detach().requires_grad_()
     operation = class_totals if fields is None else partial(select_totals, fields)
     totals = operation(leaf, target, backend=backend, **options)
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(0)
     loss = 0
     for total in totals:
         upstream = torch.randn(logits.shape[1], generator=generator, dtype=torch.float64)

@@ -3,6 +3,7 @@
 import gc
 import os
 import time
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -38,6 +39,14 @@ def _scope_of_the_library(request):
     scope = getattr(request.module, 'SCOPE', None)
     if scope:
         DefaultScope.get_instance(f'{request.path.stem}-{time.time()}', scope_name=scope)
+
+
+@pytest.fixture(autouse=True)
+def _nobody_waits(monkeypatch):
+    """PyTorch waits five seconds for a reading process after an error, MMEngine two before an
+    iteration loop goes through the data again."""
+    monkeypatch.setattr('torch.utils.data._utils.MP_STATUS_CHECK_INTERVAL', 0.2)
+    monkeypatch.setattr('mmengine.runner.loops.time', SimpleNamespace(sleep=lambda seconds: None))
 
 
 @pytest.fixture(autouse=True)

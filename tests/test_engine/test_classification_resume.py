@@ -1,8 +1,5 @@
 """A training that another process began equals an uninterrupted one, bit for bit."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +7,7 @@ import torch
 
 pytest.importorskip('mmpretrain')
 
+from tests.processes import run_script
 from tests.tiny_images import build_runner
 
 SCOPE = 'mmpretrain'
@@ -71,17 +69,12 @@ def folder(tmp_path_factory):
     """Where every training was interrupted in its second epoch."""
     folder = tmp_path_factory.mktemp('resume')
     build_runner(folder / 'first', dict(type='LinearClsHead')).train()
-    done = subprocess.run(
-        [sys.executable, '-c', INTERRUPTED, str(folder)],
-        env=dict(os.environ, PYTHONPATH=str(ROOT), OMP_NUM_THREADS='1'),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout[-4000:]
+    script = folder / 'interrupted.py'
+    script.write_text(INTERRUPTED)
+    status, output = run_script(script, [str(folder)], folder, dict(PYTHONPATH=str(ROOT)))
+    assert status == 0, output[-4000:]
     for case in CASES:
-        assert f'interrupted {case}' in done.stdout
+        assert f'interrupted {case}' in output
         assert not (folder / f'interrupted_{case}/epoch_2.pth').exists()
     return folder
 

@@ -101,10 +101,9 @@ PAIRS = [
 ]
 
 
-@pytest.fixture(params=PAIRS, ids=lambda pair: f'{pair[0]}-{pair[1]}')
-def trained(request, tmp_path):
+def builder(pair, folder):
     """Builds a training of the case: ``trained(name, steps, **overrides)`` gives its runner."""
-    library, case = request.param
+    library, case = pair
     pytest.importorskip(library)
     world = LIBRARIES[library]
 
@@ -119,10 +118,24 @@ def trained(request, tmp_path):
                         classifier=world.classifier,
                     )[key]
         hooks = [*hooks, *more_hooks]
-        return world.build(tmp_path / name, case, loss, hooks, steps, **overrides)
+        return world.build(folder / name, case, loss, hooks, steps, **overrides)
 
-    build.world, build.folder, build.case = world, tmp_path, case
+    build.world, build.folder, build.case = world, folder, case
     return build
+
+
+@pytest.fixture(params=PAIRS, ids='-'.join)
+def trained(request, tmp_path):
+    return builder(request.param, tmp_path)
+
+
+@pytest.fixture(scope='module', params=PAIRS, ids='-'.join)
+def after_a_step(request, tmp_path_factory):
+    """A case that was trained for a step, and the losses of its model."""
+    trained = builder(request.param, tmp_path_factory.mktemp('state'))
+    runner = trained('first', steps=1)
+    runner.train()
+    return trained, trained.world.losses(runner.model)
 
 
 def saved(trained, name, step):
@@ -159,14 +172,14 @@ def test_resumed_equals_uninterrupted(trained):
         torch.testing.assert_close(part.get(key), whole.get(key), rtol=0, atol=0)
 
 
-def test_a_second_stage(trained):
+def test_a_second_stage(after_a_step):
     """``load_from``: what is counted is counted anew, an average starts at 0, the config wins."""
-    trained('first', steps=1).train()
-    path = trained.folder / 'first' / trained.world.last.format(1)
-    checkpoint = torch.load(path, map_location='cpu', weights_only=False)
+    trained, _ = after_a_step
+    checkpoint = saved(trained, 'first', 1)
     for name, value in checkpoint['state_dict'].items():
         if name.endswith(('.recall', '.class_counts')):
             value.fill_(0.9)
+    path = trained.folder / 'changed.pth'
     torch.save(checkpoint, path)
     runner = trained('second', steps=1, load_from=str(path))
     with warnings.catch_warnings(record=True) as caught:
@@ -202,12 +215,10 @@ def test_compiled_by_mmengine(trained):
     torch.testing.assert_close(*states, rtol=1e-3, atol=1e-5)
 
 
-def test_casts_of_the_model(trained):
+def test_casts_of_the_model(after_a_step):
     """Counts neither overflow nor does an average stall; nothing loses digits."""
-    runner = trained('cast', steps=1)
-    runner.train()
-    casts = ('half', 'bfloat16', 'double')
-    for trained_loss, cast in itertools.product(trained.world.losses(runner.model), casts):
+    trained, losses = after_a_step
+    for trained_loss, cast in itertools.product(losses, ('half', 'bfloat16', 'double')):
         before = trained_loss.state_dict()
         loss = getattr(copy.deepcopy(trained_loss), cast)()
         for name, value in loss.state_dict().items():
@@ -219,12 +230,11 @@ def test_casts_of_the_model(trained):
         assert logits.grad.isfinite().all()
 
 
-def test_deepcopy_and_pickle(trained):
-    runner = trained('copied', steps=1)
-    runner.train()
+def test_deepcopy_and_pickle(after_a_step):
+    trained, losses = after_a_step
     num_classes = trained.world.num_classes
     batch = torch.randn(8, num_classes), torch.arange(8) % num_classes
-    for loss in trained.world.losses(runner.model):
+    for loss in copy.deepcopy(losses):
         copies = [copy.deepcopy(loss), pickle.loads(pickle.dumps(loss))]
         values = [one(*batch) for one in (loss, *copies)]
         assert values[0] == values[1] == values[2]

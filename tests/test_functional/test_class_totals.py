@@ -83,20 +83,19 @@ def test_equals_reference(batch, backend, align_corners):
     assert_equal_results(*results, **FLOAT64)
 
 
-@pytest.mark.parametrize('seed', range(3))
-def test_float32_error_is_within_the_budget(batch, backend, seed):
+def test_float32_error_is_within_the_budget(batch, backend):
     logits, target = batch
     logits = (logits * 4).float()
     kwargs = every_option(logits.shape[1], target, torch.float32)
     result, eager = (
-        totals_and_gradient(logits, target, name, seed=seed, **kwargs)
+        totals_and_gradient(logits, target, name, **kwargs)
         for name in (backend, 'reference')
     )
     exact_kwargs = {
         name: value.double() if isinstance(value, torch.Tensor) else value
         for name, value in kwargs.items()
     }
-    exact = totals_and_gradient(logits.double(), target, 'reference', seed=seed, **exact_kwargs)
+    exact = totals_and_gradient(logits.double(), target, 'reference', **exact_kwargs)
     assert_results_within_budget(result, eager, exact)
 
 
@@ -180,23 +179,18 @@ def test_integer_dtypes(backend, dtype):
     )
 
 
-@pytest.mark.parametrize('shapes', [((4, 6, 5, 3), (4, 5, 3)), ((4, 6, 5, 3), (4, 11, 9))], ids=str)
+@pytest.mark.parametrize('shapes', [((2, 4, 5, 3), (2, 5, 3)), ((2, 4, 3, 2), (2, 5, 4))], ids=str)
 def test_non_contiguous_inputs(backend, shapes):
     logits, target = make_batch(*shapes)
-    expected = class_totals(logits, target, backend=backend)
-    expected_grad = totals_and_gradient(logits, target, backend)[1]
+    expected = totals_and_gradient(logits, target, backend)
     strided_target = target.transpose(1, 2).contiguous().transpose(1, 2)
     for strided in (
         logits.contiguous(memory_format=torch.channels_last),
         logits.flip(0).flip(0).transpose(2, 3).contiguous().transpose(2, 3),
-        torch.cat([logits, logits], 1)[:, :6],
+        torch.cat([logits, logits], 1)[:, :4],
     ):
-        torch.testing.assert_close(
-            class_totals(strided, strided_target, backend=backend), expected, **FLOAT64
-        )
-        torch.testing.assert_close(
-            totals_and_gradient(strided, strided_target, backend)[1], expected_grad, **FLOAT64
-        )
+        result = totals_and_gradient(strided, strided_target, backend)
+        assert_equal_results(result, expected, **FLOAT64)
 
 
 @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.test_imports import run
+from tests.test_imports import run_on_torch_alone
 
 
 @pytest.mark.parametrize(
@@ -10,7 +10,7 @@ from tests.test_imports import run
     [('numba', 'needs Numba: pip install'), ('triton', 'needs Triton: pip install triton')],
 )
 def test_without_a_compiler(name, advice):
-    done = run(
+    done = run_on_torch_alone(
         f"""
 import torch
 from mmseg_recall.functional import class_totals

@@ -1,8 +1,5 @@
 """What only compiled code on several threads can get wrong."""
 
-import os
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -11,7 +8,7 @@ import torch
 from mmseg_recall import ops
 from mmseg_recall.functional import class_totals, position_cross_entropy
 from tests.against_reference import totals_and_gradient
-from tests.test_imports import run
+from tests.test_imports import run_on_torch_alone
 
 pytest.importorskip('numba')
 
@@ -70,13 +67,7 @@ if not child:
     os._exit(0 if total() == 2 * 320 * 320 else 1)
 print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
-    done = subprocess.run(
-        [sys.executable, '-c', script],
-        env=dict(os.environ, PYTHONPATH=os.getcwd()),
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    done = run_on_torch_alone(script)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == '0'
 
@@ -135,8 +126,8 @@ def compiled(tmp_path_factory):
     """A process that finds no machine code, as the first one on a new machine."""
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setenv('NUMBA_CACHE_DIR', str(tmp_path_factory.mktemp('numba')))
-        first = run(COMPILE)
-        second = run(COMPILE)
+        first = run_on_torch_alone(COMPILE)
+        second = run_on_torch_alone(COMPILE)
     assert first.returncode == 0, first.stderr
     return first, second
 
