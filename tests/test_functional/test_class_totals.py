@@ -88,8 +88,7 @@ def test_float32_error_is_within_the_budget(batch, backend):
     logits = (logits * 4).float()
     kwargs = every_option(logits.shape[1], target, torch.float32)
     result, eager = (
-        totals_and_gradient(logits, target, name, **kwargs)
-        for name in (backend, 'reference')
+        totals_and_gradient(logits, target, name, **kwargs) for name in (backend, 'reference')
     )
     exact_kwargs = {
         name: value.double() if isinstance(value, torch.Tensor) else value
