@@ -46,11 +46,9 @@ def test_signature_is_the_contract():
     )
 
 
-@pytest.mark.parametrize('backend', ['reference', 'portable', 'numba'])
 @pytest.mark.parametrize('plain', [True, False], ids=['plain', 'all options'])
 @pytest.mark.parametrize('align_corners', [False, True])
 def test_values_equal_the_loops(batch, backend, plain, align_corners):
-    """Triton's interpreter would take 10 s; it is compared with the reference below."""
     logits, target = batch
     kwargs = {} if plain else every_option(logits.shape[1], target)
     totals = class_totals(logits, target, align_corners=align_corners, backend=backend, **kwargs)
@@ -143,7 +141,7 @@ def test_ignored_positions_have_no_gradient(backend):
     assert (grad[ignored] == 0).all() and (grad[~ignored] != 0).any()
 
 
-@pytest.mark.parametrize('shapes', SHAPES[::4], ids=str)
+@pytest.mark.parametrize('shapes', SHAPES, ids=str)
 def test_all_ignored_gives_zeros(backend, shapes):
     logits, target = make_batch(*shapes)
     target.fill_(255)

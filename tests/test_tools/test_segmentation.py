@@ -103,9 +103,8 @@ train_dataloader = dict(
         runpy.run_path(str(TOOLS / 'train.py'), run_name='__main__')
 
 
-def test_dist_train(run, tmp_path):
-    """In one process; in two by test_mim.py."""
+def test_two_processes_on_cpu(run, tmp_path):
     options = ['--cfg-options', *TINY, 'train_cfg.max_iters=2']
-    output = run('bash', TOOLS / 'dist_train.sh', TOY, 1, *options, PORT=free_port())
+    output = run('bash', TOOLS / 'dist_train.sh', TOY, 2, *options, PORT=free_port())
     assert 'mIoU' in output
     assert (tmp_path / 'work_dirs' / TOY.stem / 'iter_2.pth').exists()

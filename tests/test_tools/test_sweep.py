@@ -128,7 +128,7 @@ def test_a_failed_run_is_named_and_tried_again(start, trained, tmp_path, capsys)
 
 def test_killed_and_resumed(start, tmp_path):
     folder = tmp_path / 'runs' / f'{STEM}_seed=7'
-    options = ('train_cfg.max_epochs=8', 'default_hooks.checkpoint.interval=1')
+    options = ('train_cfg.max_epochs=20', 'default_hooks.checkpoint.interval=1')
     arguments = (CONFIG, '--seeds', '7', '--work-dir', 'runs', '--cfg-options', *options)
     command = [sys.executable, TOOLS / 'sweep.py', *arguments]
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE) as process:
