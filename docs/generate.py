@@ -39,9 +39,10 @@ def results(root: Path) -> str:
         for entry in yaml.safe_load(path.read_text(encoding='utf-8'))['Models']
     ]
     measured = [entry for entry in entries if 'Results' in entry]
+    trained, configs = ({entry['Config'] for entry in some} for some in (measured, entries))
     text = [
-        f'{len(measured)} of the {len(entries)} models that the metafiles name have been trained '
-        'here; the others are not run.'
+        f'{len(trained)} of the {len(configs)} configs that the metafiles name have been trained '
+        'here (`-30e` and `-20e` of CIFAR: on a shorter schedule); the others are not run.'
     ]
     for task in sorted({entry['Results']['Task'] for entry in measured}, reverse=True):
         of_task = [entry for entry in measured if entry['Results']['Task'] == task]
