@@ -183,8 +183,8 @@ def compare(
       images;
     - means over classes one of which is in fewer than :data:`MIN_CLASS_IMAGES` images, where images
       are drawn from all;
-    - what fewer than :data:`MIN_IMAGES` images decide, or whose resamples are off by more than
-      :data:`MAX_BIAS` of their standard deviation.
+    - differences that fewer than :data:`MIN_IMAGES` images make, or whose resamples are off by more
+      than :data:`MAX_BIAS` of their standard deviation.
 
     Args:
         runs (Mapping[str, ImageTotals or Sequence[ImageTotals]]): The totals of each run, the
@@ -337,7 +337,7 @@ def _no_interval(trainings: list[ImageTotals], within_classes: bool) -> dict[Key
 def _deciding(images: int) -> str:
     if not images:
         return 'no image makes a difference'
-    return f'{_few(images)} {"decides" if images == 1 else "decide"}'
+    return f'{_few(images)} {"makes" if images == 1 else "make"} the difference'
 
 
 def _few(images: int) -> str:

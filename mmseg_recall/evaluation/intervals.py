@@ -28,7 +28,7 @@ class Bootstrap:
         p_value (numpy.ndarray): ``(K,)`` 1 - the confidence at which the interval would touch 0.
         bias (numpy.ndarray): ``(K,)`` mean of the resamples less the estimate, in their standard
             deviations.
-        images (numpy.ndarray): ``(K,)`` how many images decide.
+        images (numpy.ndarray): ``(K,)`` how many images make the difference.
     """
 
     low: np.ndarray

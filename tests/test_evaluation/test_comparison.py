@@ -167,7 +167,7 @@ def test_reasons_in_segmentation():
     found = {key: row.differences[0].no_interval for key, row in rows.items()}
     for kind, mean in (('IoU', 'mIoU'), ('Acc', 'mAcc'), ('precision', 'mean precision')):
         assert found[kind, 'a'] == ''
-        assert found[kind, 'b'] == 'only 2 images decide'
+        assert found[kind, 'b'] == 'only 2 images make the difference'
         assert found[mean, ''] == 'a class is in only 7 images'
 
 
@@ -175,11 +175,11 @@ def test_reasons_in_segmentation():
     ('number', 'reason'),
     [
         (0, 'no image makes a difference'),
-        (1, 'only 1 image decides'),
-        (2, 'only 2 images decide'),
+        (1, 'only 1 image makes the difference'),
+        (2, 'only 2 images make the difference'),
     ],
 )
-def test_few_images_decide(number, reason):
+def test_few_images_make_the_difference(number, reason):
     areas = np.full((40, 3, 2), 10)
     other = areas.copy()
     other[:number, 0, 1] = 5
@@ -430,7 +430,12 @@ TABLE = Comparison(
             [1.25, np.nan],
         ),
         Row('IoU', 'pole, thin', [10.0, 9.0], [Difference(-1.0, -3.0, 1.0, '', 0.3)]),
-        Row('IoU', 'sky', [10.0, 9.0], [Difference(-1.0, no_interval='2 images decide')]),
+        Row(
+            'IoU',
+            'sky',
+            [10.0, 9.0],
+            [Difference(-1.0, no_interval='2 images make the difference')],
+        ),
     ],
     [3, 1],
 )
@@ -444,7 +449,10 @@ def test_markdown():
         '| mIoU |  | 40.00 ± 1.25 | 45.68 | +5.68 [+1.00, +9.25] * |',
     ]
     assert lines[3] == '| IoU | pole, thin | 10.00 | 9.00 | -1.00 [-3.00, +1.00] |'
-    assert lines[4] == '| IoU | sky | 10.00 | 9.00 | -1.00 (no interval: 2 images decide) |'
+    assert (
+        lines[4]
+        == '| IoU | sky | 10.00 | 9.00 | -1.00 (no interval: 2 images make the difference) |'
+    )
     note = lines[6]
     for text in ('9 validation images', '100 resamples', '(CE 3, Recall|x 1)', 'the 2 tests'):
         assert text in note
@@ -472,7 +480,7 @@ def test_csv_parses():
     assert rows[0]['deviation'] == '1.2500' and rows[1]['deviation'] == ''
     assert [row['significant'] for row in rows[1::2]] == ['True', 'False', '']
     assert rows[3]['class'] == 'pole, thin'
-    assert rows[5]['no_interval'] == '2 images decide' and rows[5]['low'] == ''
+    assert rows[5]['no_interval'] == '2 images make the difference' and rows[5]['low'] == ''
 
 
 def test_a_single_run_has_no_differences():
