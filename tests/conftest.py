@@ -1,12 +1,15 @@
 """Fixtures for all tests."""
 
+import copy
 import gc
 import os
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
 # Without a GPU Triton's interpreter runs the kernels; Triton has to know before it is imported.
@@ -16,6 +19,7 @@ if not torch.cuda.is_available():
 from mmseg_recall import ops  # noqa: E402
 from mmseg_recall.ops import BACKENDS  # noqa: E402
 from tests.batches import SHAPES, make_batch  # noqa: E402
+from tests.test_tools.paths import ROOT  # noqa: E402
 from tests.triton_backend import use_triton  # noqa: E402
 
 
@@ -31,6 +35,26 @@ def pytest_addoption(parser):
 def pytest_collection_finish():
     """MMEngine collects garbage for each data set; what was imported need not be searched."""
     gc.freeze()
+
+
+@pytest.fixture(autouse=True, scope='session')
+def _shipped_configs_are_read_once():
+    """MMEngine reads each `_base_` again for each config, by way of a file: most of many tests."""
+    read, known = Config._file2dict, {}
+
+    def read_once(filename, *args, **kwargs):
+        path = Path(filename).resolve()
+        if not (path.is_relative_to(ROOT / 'configs') or '.mim' in path.parts):
+            return read(filename, *args, **kwargs)
+        environment = {**os.environ, 'PYTEST_CURRENT_TEST': ''}  # which configs may read
+        key = path, args, *kwargs.items(), *environment.items()
+        if key not in known:
+            known[key] = read(filename, *args, **kwargs)
+        return copy.deepcopy(known[key])
+
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(Config, '_file2dict', staticmethod(read_once))
+        yield
 
 
 @pytest.fixture(autouse=True, scope='module')
