@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import gc
 from collections.abc import Callable
 from contextlib import contextmanager
 
@@ -69,9 +70,13 @@ class AnyDeviceRunner(Runner):
 
 
 def _leave_group() -> None:
-    """End gloo's threads before the interpreter ends: it aborts where one is still running."""
+    """End gloo's threads before the interpreter ends: it aborts where one is still running.
+
+    They end with the last that holds the group: the wrapped model, in cycles of the runner.
+    """
     if distributed.is_initialized():
         distributed.destroy_process_group()
+        gc.collect()
 
 
 def _name_files(dataset) -> None:

@@ -1,5 +1,6 @@
 """``tools/train.py`` and ``tools/test.py`` with a segmentation config, from an empty folder."""
 
+import re
 import runpy
 import sys
 
@@ -103,8 +104,19 @@ train_dataloader = dict(
         runpy.run_path(str(TOOLS / 'train.py'), run_name='__main__')
 
 
+AT_THE_END = """
+import atexit, pathlib
+threads = pathlib.Path('/proc/self/task').glob('*/comm')
+atexit.register(lambda: print('gloo:', sum('gloo' in thread.read_text() for thread in threads)))
+"""
+
+
 def test_two_processes_on_cpu(run, tmp_path):
+    """Gloo's threads end before the interpreters, which abort where one still runs."""
+    (tmp_path / 'sitecustomize.py').write_text(AT_THE_END)
     options = ['--cfg-options', *TINY, 'train_cfg.max_iters=2']
-    output = run('bash', TOOLS / 'dist_train.sh', TOY, 2, *options, PORT=free_port())
+    environment = dict(PORT=free_port(), PYTHONPATH=str(tmp_path))
+    output = run('bash', TOOLS / 'dist_train.sh', TOY, 2, *options, **environment)
     assert 'mIoU' in output
+    assert set(re.findall('gloo: (.*)', output)) == {'0'}
     assert (tmp_path / 'work_dirs' / TOY.stem / 'iter_2.pth').exists()
